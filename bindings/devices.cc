@@ -1,0 +1,247 @@
+// Device models, simulation and conductance writes.
+
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bindings/arrays.h"
+#include "engine/devices/models.h"
+#include "engine/devices/windows.h"
+#include "engine/simulate.h"
+
+namespace memtorch {
+namespace {
+
+using namespace nb::literals;
+
+using StateArrays = std::vector<Flat<double>>;
+
+const char* RangeName(Range range) {
+  switch (range) {
+    case Range::kPositive:
+      return "positive";
+    case Range::kNonNegative:
+      return "non-negative";
+    case Range::kNegative:
+      return "negative";
+    case Range::kFlag:
+      return "flag";
+    default:
+      return "any";
+  }
+}
+
+template <class Owner, size_t n>
+nb::list FieldTable(const Field<Owner> (&fields)[n]) {
+  nb::list table;
+  for (const auto& field : fields) {
+    nb::dict row;
+    row["name"] = field.name;
+    row["default"] = field.value;
+    row["unit"] = field.unit;
+    row["range"] = RangeName(field.range);
+    row["doc"] = field.doc;
+    table.append(row);
+  }
+  return table;
+}
+
+nb::list ModelTable() {
+  nb::list table;
+  ForEachModel([&](auto m) {
+    using M = decltype(m);
+    nb::dict row;
+    row["name"] = M::kName;
+    row["summary"] = M::kSummary;
+    row["reference"] = M::kReference;
+    row["time_series_resolution"] = M::kTimeStep;
+    row["polarity"] = M::kPolarity;
+    row["reads_first"] = M::kReadsFirst;
+    row["params"] = FieldTable(M::kParams);
+    row["states"] = FieldTable(M::kState);
+    table.append(row);
+  });
+  return table;
+}
+
+struct Counts {
+  int params = 0;
+  int states = 0;
+};
+
+Counts CountsOf(const char* op, const std::string& model) {
+  Counts counts;
+  const auto count = [&](auto m) {
+    using M = decltype(m);
+    counts = {kParamCount<M>, kStateCount<M>};
+  };
+  WithModel(model, count, op);
+  return counts;
+}
+
+// A DeviceView over Python's columns. Holds what the view points to.
+class Columns {
+ public:
+  Columns(const char* op, const std::string& model, const nb::list& params, int64_t size) : op_(op) {
+    view_.size = size;
+    const int expected = CountsOf(op, model).params;
+    if (static_cast<int>(params.size()) != expected) {
+      Invalid(op, "params must hold the ", expected, " parameters of ", model, ", got ", params.size());
+    }
+    shared_.reserve(params.size());
+    for (size_t k = 0; k < params.size(); ++k) view_.params[k] = Column(params[k], size);
+  }
+
+  void SetState(const std::string& model, const StateArrays& state) {
+    const int expected = CountsOf(op_, model).states;
+    if (static_cast<int>(state.size()) != expected) {
+      Invalid(op_, "state must hold the ", expected, " state variables of ", model, ", got ", state.size());
+    }
+    for (size_t k = 0; k < state.size(); ++k) {
+      CheckSize(op_, "each state variable", state[k], view_.size);
+      view_.state[k] = state[k].data();
+    }
+  }
+
+  void SetConductances(const AnyFlat& g) { view_.g = Conductances("g", g); }
+
+  ConductanceColumn Conductances(const char* name, const AnyFlat& g) const {
+    CheckSize(op_, name, g, view_.size);
+    ConductanceColumn column;
+    WithFloatType(op_, name, g, [&](auto type) {
+      if constexpr (sizeof(type) == sizeof(float)) {
+        column.f32 = static_cast<float*>(g.data());
+      } else {
+        column.f64 = static_cast<double*>(g.data());
+      }
+    });
+    return column;
+  }
+
+  const DeviceView& view() const { return view_; }
+
+ private:
+  ParamColumn Column(nb::handle value, int64_t size) {
+    double number = 0;
+    if (nb::try_cast(value, number)) {
+      shared_.push_back(number);
+      return {&shared_.back(), 0};
+    }
+    Flat<const double> array;
+    if (!nb::try_cast(value, array, /*convert=*/false)) {
+      Invalid(op_, "each of params must be a float or a contiguous float64 array on the CPU");
+    }
+    CheckSize(op_, "each parameter array", array, size);
+    arrays_.push_back(array);
+    return {array.data(), 1};
+  }
+
+  const char* op_;
+  std::vector<double> shared_;
+  std::vector<Flat<const double>> arrays_;
+  DeviceView view_;
+};
+
+Columns FullColumns(const char* op, const std::string& model, const nb::list& params, const StateArrays& state,
+                    const AnyFlat& g) {
+  Columns columns(op, model, params, static_cast<int64_t>(g.size()));
+  columns.SetState(model, state);
+  columns.SetConductances(g);
+  return columns;
+}
+
+void BindSimulate(const std::string& model, const nb::list& params, const StateArrays& state, const AnyFlat& g,
+                  double dt, const Flat<const double>& waveform, const std::optional<Flat<double>>& current,
+                  uint64_t seed, int64_t first_device, double rel_tol) {
+  const Columns columns = FullColumns("simulate", model, params, state, g);
+  const int64_t size = columns.view().size;
+  Waveform wave;
+  wave.v = waveform.data();
+  wave.dt = dt;
+  if (waveform.ndim() == 1) {
+    wave.steps = static_cast<int64_t>(waveform.shape(0));
+  } else if (waveform.ndim() == 2 && static_cast<int64_t>(waveform.shape(0)) == size) {
+    wave.steps = wave.device_stride = static_cast<int64_t>(waveform.shape(1));
+  } else {
+    Invalid("simulate", "waveform must have shape [steps] or [", size, ", steps]");
+  }
+  if (current) CheckSize("simulate", "current", *current, size * wave.steps);
+  nb::gil_scoped_release unlocked;
+  Simulate(model, columns.view(), wave, {seed, first_device, rel_tol}, current ? current->data() : nullptr);
+}
+
+void BindSetConductance(const std::string& model, const nb::list& params, const StateArrays& state, const AnyFlat& g,
+                        const std::optional<AnyFlat>& target) {
+  const Columns columns = FullColumns("set_conductance", model, params, state, g);
+  const ConductanceColumn wanted = target ? columns.Conductances("target", *target) : columns.view().g;
+  nb::gil_scoped_release unlocked;
+  SetConductance(model, columns.view(), wanted);
+}
+
+template <void (*Apply)(const std::string&, const DeviceView&)>
+void BindInPlace(const std::string& model, const nb::list& params, const StateArrays& state, const AnyFlat& g) {
+  const Columns columns = FullColumns("devices", model, params, state, g);
+  nb::gil_scoped_release unlocked;
+  Apply(model, columns.view());
+}
+
+template <class Window>
+void ApplyWindow(const char* op, const Flat<const double>& x, const Flat<double>& out, Window&& window) {
+  CheckSize(op, "out", out, static_cast<int64_t>(x.size()));
+  for (size_t i = 0; i < x.size(); ++i) out.data()[i] = window(x.data()[i]);
+}
+
+void BindWindows(nb::module_& m) {
+  m.def(
+      "joglekar",
+      [](Flat<const double> x, double p, Flat<double> out) {
+        ApplyWindow("joglekar", x, out, [=](double xi) { return Joglekar(xi, p); });
+      },
+      "x"_a, "p"_a, "out"_a.noconvert(), "Joglekar's window of x [n] into out [n].");
+  m.def(
+      "biolek",
+      [](Flat<const double> x, Flat<const double> voltage, double p, Flat<double> out) {
+        CheckSize("biolek", "voltage", voltage, static_cast<int64_t>(x.size()));
+        CheckSize("biolek", "out", out, static_cast<int64_t>(x.size()));
+        for (size_t i = 0; i < x.size(); ++i) out.data()[i] = Biolek(x.data()[i], voltage.data()[i], p);
+      },
+      "x"_a, "voltage"_a, "p"_a, "out"_a.noconvert(), "Biolek's window of x [n] under voltage [n] into out [n].");
+  m.def(
+      "prodromakis",
+      [](Flat<const double> x, double p, double j, Flat<double> out) {
+        ApplyWindow("prodromakis", x, out, [=](double xi) { return Prodromakis(xi, p, j); });
+      },
+      "x"_a, "p"_a, "j"_a, "out"_a.noconvert(), "Prodromakis' window of x [n] into out [n].");
+}
+
+}  // namespace
+
+void BindDevices(nb::module_& m) {
+  m.def("models", &ModelTable, nb::sig("def models() -> list[dict[str, typing.Any]]"),
+        "The device models with their tables of parameters and state variables: name, default, unit, range, doc.");
+  m.def(
+      "simulate", &BindSimulate, "model"_a, "params"_a, "state"_a.noconvert(), "g"_a.noconvert(), "dt"_a, "waveform"_a,
+      "current"_a.noconvert() = nb::none(), "seed"_a = 0, "first_device"_a = 0, "rel_tol"_a = 0.0,
+      "Applies waveform [steps] or [size, steps], volts, to all devices; current [size, steps], amperes, is written.");
+  m.def("set_conductance", &BindSetConductance, "model"_a, "params"_a, "state"_a.noconvert(), "g"_a.noconvert(),
+        "target"_a.noconvert() = nb::none(),
+        "Sets each device to target [size], siemens, clipped to its own range; without target the state follows g.");
+  m.def("update_conductance", &BindInPlace<&UpdateConductance>, "model"_a, "params"_a, "state"_a.noconvert(),
+        "g"_a.noconvert(), "Recomputes g from the state.");
+  m.def("reset", &BindInPlace<&Reset>, "model"_a, "params"_a, "state"_a.noconvert(), "g"_a.noconvert(),
+        "Puts every device into its model's initial state.");
+  m.def(
+      "check_params",
+      [](const std::string& op, const std::string& model, const nb::list& params, int64_t size) {
+        const Columns columns(op.c_str(), model, params, size);
+        CheckParams(op.c_str(), model, columns.view());
+      },
+      "op"_a, "model"_a, "params"_a, "size"_a, "Raises unless every parameter of every device is in its range.");
+  BindWindows(m);
+}
+
+}  // namespace memtorch

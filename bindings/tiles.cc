@@ -1,0 +1,51 @@
+// Matrices into tiles and back.
+
+#include "bindings/arrays.h"
+#include "engine/tile.h"
+
+namespace memtorch {
+namespace {
+
+using namespace nb::literals;
+
+TileGrid GridOf(const char* op, const AnyFlat& matrix, const AnyFlat& tiles) {
+  if (matrix.ndim() != 2) Invalid(op, "matrix must have shape [rows, cols]");
+  if (tiles.ndim() != 3) Invalid(op, "tiles must have shape [tiles, tile_rows, tile_cols]");
+  if (matrix.dtype() != tiles.dtype()) Invalid(op, "matrix and tiles must have the same dtype");
+  const TileGrid grid{static_cast<int64_t>(matrix.shape(0)), static_cast<int64_t>(matrix.shape(1)),
+                      static_cast<int64_t>(tiles.shape(1)), static_cast<int64_t>(tiles.shape(2))};
+  CheckGrid(op, grid);
+  CheckSize(op, "tiles", tiles, grid.cells());
+  return grid;
+}
+
+void BindScatter(const AnyFlat& matrix, const AnyFlat& tiles, double pad) {
+  const TileGrid grid = GridOf("scatter_tiles", matrix, tiles);
+  WithFloatType("scatter_tiles", "matrix", matrix, [&](auto type) {
+    using T = decltype(type);
+    const MatrixView<const T> view{static_cast<const T*>(matrix.data()), grid.rows, grid.cols, grid.cols};
+    nb::gil_scoped_release unlocked;
+    ScatterTiles<T>(grid, view, static_cast<T>(pad), static_cast<T*>(tiles.data()));
+  });
+}
+
+void BindGather(const AnyFlat& tiles, const AnyFlat& matrix) {
+  const TileGrid grid = GridOf("gather_tiles", matrix, tiles);
+  WithFloatType("gather_tiles", "matrix", matrix, [&](auto type) {
+    using T = decltype(type);
+    const MatrixView<T> view{static_cast<T*>(matrix.data()), grid.rows, grid.cols, grid.cols};
+    nb::gil_scoped_release unlocked;
+    GatherTiles<T>(grid, static_cast<const T*>(tiles.data()), view);
+  });
+}
+
+}  // namespace
+
+void BindTiles(nb::module_& m) {
+  m.def("scatter_tiles", &BindScatter, "matrix"_a, "tiles"_a.noconvert(), "pad"_a,
+        "matrix [rows, cols] into tiles [tiles, tile_rows, tile_cols]; cells beyond the matrix get pad.");
+  m.def("gather_tiles", &BindGather, "tiles"_a, "matrix"_a.noconvert(),
+        "tiles [tiles, tile_rows, tile_cols] into matrix [rows, cols].");
+}
+
+}  // namespace memtorch

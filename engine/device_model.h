@@ -1,0 +1,227 @@
+// What a device model is, and the one place that says in which order it steps.
+//
+// A model is a struct that is never instantiated. It names its parameters and state in tables (the only lists of
+// names, defaults, units and allowed ranges: bindings, Python classes, docs and error messages read them) and gives
+// five static functions, each branch-free where possible so that a loop over devices vectorises:
+//
+//   struct Vteam {
+//     static constexpr const char* kName = "VTEAM";
+//     static constexpr const char* kSummary = "...";      one line
+//     static constexpr const char* kReference = "...";    the paper
+//     static constexpr double kTimeStep = 1e-10;          default time_series_resolution, s
+//     static constexpr int kPolarity = -1;                sign of the voltage that raises the conductance
+//     static constexpr bool kReadsFirst = false;          a sample records its current before (true) or after the
+//     update struct Params { double r_off, r_on, ...; };         doubles only struct State { double x; }; doubles only;
+//     columns of a DeviceArray static constexpr Field<Params> kParams[] = {...};   in the order of the 1.1.6 signature
+//     static constexpr Field<State> kState[] = {...};
+//     static void Derive(Params&);                        what follows from the parameters alone
+//     struct Drive { double v, ...; };                    all that follows from voltage, time step and parameters
+//                                                         alone: computed once per sample where devices share both
+//     static Drive MakeDrive(const Params&, double v, double dt);
+//     static void Advance(const Params&, const Drive&, State&, double last_current, double normal);
+//     static double Current(const Params&, const Drive&, const State&);      amperes
+//     static double Conductance(const Params&, const State&);                siemens, what `g` holds
+//     static State FromConductance(const Params&, double g);                 its inverse, g within [1/r_off, 1/r_on]
+//     static State Initial(const Params&);                                   a fresh device
+//     static bool UsesNoise(const Params&);                                  Advance reads `normal`
+//     static std::string Conflict(const Params&);         host: what is wrong between parameters, or empty
+//   };
+#ifndef MEMTORCH_ENGINE_DEVICE_MODEL_H_
+#define MEMTORCH_ENGINE_DEVICE_MODEL_H_
+
+#include <cstddef>
+#include <sstream>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "engine/core.h"
+
+namespace memtorch {
+
+enum class Range { kAny, kPositive, kNonNegative, kNegative, kFlag };
+
+template <class Owner>
+using Member = double Owner::*;  // named, because g++ warns of how nvcc spells it otherwise
+
+// One parameter or state variable of a model: where it lives, its public name, default, unit, allowed range, meaning.
+template <class Owner>
+struct Field {
+  Member<Owner> member;
+  const char* name;
+  double value;
+  const char* unit;
+  Range range;
+  const char* doc;
+  bool selects = false;  // chooses between formulas: loops are compiled once for its default and once for any value
+};
+
+template <class M>
+constexpr int kParamCount = sizeof(M::kParams) / sizeof(M::kParams[0]);
+template <class M>
+constexpr int kStateCount = sizeof(M::kState) / sizeof(M::kState[0]);
+
+template <class M>
+typename M::Params Defaults() {
+  typename M::Params p{};
+  for (const auto& field : M::kParams) p.*field.member = field.value;
+  M::Derive(p);
+  return p;
+}
+
+// Whether value obeys the range; NaN and infinities obey none. RangeText says what is allowed.
+inline bool InRange(Range range, double value) {
+  if (!(value - value == 0)) return false;
+  switch (range) {
+    case Range::kPositive:
+      return value > 0;
+    case Range::kNonNegative:
+      return value >= 0;
+    case Range::kNegative:
+      return value < 0;
+    case Range::kFlag:
+      return value == 0 || value == 1;
+    default:
+      return true;
+  }
+}
+
+inline const char* RangeText(Range range) {
+  switch (range) {
+    case Range::kPositive:
+      return "finite and above 0";
+    case Range::kNonNegative:
+      return "finite and at least 0";
+    case Range::kNegative:
+      return "finite and below 0";
+    case Range::kFlag:
+      return "0 or 1";
+    default:
+      return "finite";
+  }
+}
+
+// "(1000 ohm)": how messages show a value.
+inline std::string Quantity(double value, const char* unit) {
+  std::ostringstream text;
+  text << '(' << value << (*unit == 0 ? "" : " ") << unit << ')';
+  return text.str();
+}
+
+// For Conflict: "r_on (2000 ohm) must be below r_off (1000 ohm)".
+inline std::string MustBe(const char* relation, const char* a, double a_value, const char* b, double b_value,
+                          const char* unit) {
+  return std::string(a) + ' ' + Quantity(a_value, unit) + " must be " + relation + ' ' + b + ' ' +
+         Quantity(b_value, unit);
+}
+
+namespace internal {
+
+// The tables are read at compile time only: they then need no symbol, and no copy on a device.
+template <class M, size_t i, class Source>
+MT_HD void LoadParam(const Source& source, typename M::Params& p) {
+  constexpr auto kMember = M::kParams[i].member;
+  p.*kMember = source(i);
+}
+
+template <class M, size_t i, class Source>
+MT_HD void LoadVariable(const Source& source, typename M::State& s) {
+  constexpr auto kMember = M::kState[i].member;
+  s.*kMember = source(i);
+}
+
+template <class M, size_t i, class Sink>
+MT_HD void StoreVariable(const typename M::State& s, const Sink& sink) {
+  constexpr auto kMember = M::kState[i].member;
+  sink(i, s.*kMember);
+}
+
+template <class M, size_t i>
+MT_HD bool IsDefaultSelector(const typename M::Params& p) {
+  constexpr auto kField = M::kParams[i];
+  return !kField.selects || p.*kField.member == kField.value;
+}
+
+template <class M, size_t i>
+MT_HD void SetSelector(typename M::Params& p) {
+  constexpr auto kField = M::kParams[i];
+  if constexpr (kField.selects) p.*kField.member = kField.value;
+}
+
+template <class M, class Source, size_t... i>
+MT_HD void LoadParamsAt(const Source& source, typename M::Params& p, std::index_sequence<i...>) {
+  (LoadParam<M, i>(source, p), ...);
+}
+
+template <class M, class Source, size_t... i>
+MT_HD void LoadStateAt(const Source& source, typename M::State& s, std::index_sequence<i...>) {
+  (LoadVariable<M, i>(source, s), ...);
+}
+
+template <class M, class Sink, size_t... i>
+MT_HD void StoreStateAt(const typename M::State& s, const Sink& sink, std::index_sequence<i...>) {
+  (StoreVariable<M, i>(s, sink), ...);
+}
+
+template <class M, size_t... i>
+MT_HD bool HasDefaultSelectorsAt(const typename M::Params& p, std::index_sequence<i...>) {
+  return (IsDefaultSelector<M, i>(p) && ...);
+}
+
+template <class M, size_t... i>
+MT_HD void SetDefaultSelectorsAt(typename M::Params& p, std::index_sequence<i...>) {
+  (SetSelector<M, i>(p), ...);
+}
+
+template <class M>
+using ParamIndices = std::make_index_sequence<kParamCount<M>>;
+template <class M>
+using StateIndices = std::make_index_sequence<kStateCount<M>>;
+
+}  // namespace internal
+
+// The parameters whose i-th value, in the order of the table, is source(i), with what derives from them; the state.
+template <class M, class Source>
+MT_HD typename M::Params LoadParams(const Source& source) {
+  typename M::Params p{};
+  internal::LoadParamsAt<M>(source, p, internal::ParamIndices<M>());
+  M::Derive(p);
+  return p;
+}
+template <class M, class Source>
+MT_HD typename M::State LoadState(const Source& source) {
+  typename M::State s{};
+  internal::LoadStateAt<M>(source, s, internal::StateIndices<M>());
+  return s;
+}
+
+// sink(i, value) for every state variable.
+template <class M, class Sink>
+MT_HD void StoreState(const typename M::State& s, const Sink& sink) {
+  internal::StoreStateAt<M>(s, sink, internal::StateIndices<M>());
+}
+
+// Whether all parameters that select a formula (Field::selects) have their defaults; and giving them these.
+template <class M>
+MT_HD bool HasDefaultSelectors(const typename M::Params& p) {
+  return internal::HasDefaultSelectorsAt<M>(p, internal::ParamIndices<M>());
+}
+template <class M>
+MT_HD void SetDefaultSelectors(typename M::Params& p) {
+  internal::SetDefaultSelectorsAt<M>(p, internal::ParamIndices<M>());
+}
+
+// Advances one device by one sample and returns the current recorded for it, amperes. `last_current` is that of the
+// previous sample of the same waveform (0 before the first); `normal` is a standard normal draw, 0 for models without
+// noise.
+template <class M>
+MT_HD double Step(const typename M::Params& p, const typename M::Drive& drive, typename M::State& s,
+                  double last_current, double normal) {
+  const double before = M::kReadsFirst ? M::Current(p, drive, s) : 0.0;
+  M::Advance(p, drive, s, M::kReadsFirst ? before : last_current, normal);
+  return M::kReadsFirst ? before : M::Current(p, drive, s);
+}
+
+}  // namespace memtorch
+
+#endif  // MEMTORCH_ENGINE_DEVICE_MODEL_H_

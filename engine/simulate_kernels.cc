@@ -1,0 +1,298 @@
+#include "engine/simulate_kernels.h"
+
+#include "engine/device_model.h"
+#include "engine/devices/models.h"
+#include "engine/math.h"
+#include "engine/random.h"
+
+namespace memtorch {
+namespace MT_ISA {
+namespace {
+
+// Devices advance in blocks of up to kLanes, samples in chunks of up to kSamples: a block's state and a chunk's
+// voltages and currents stay in the first two levels of cache.
+constexpr int kLanes = 128;
+constexpr int kSamples = 32;
+
+// Doubles per vector register. A block is filled up to a multiple with copies of its last device, which is cheaper than
+// a scalar remainder: one device alone waits for the latency of one vector either way.
+#if defined(__AVX512F__)
+constexpr int kWidth = 8;
+#elif defined(__AVX2__)
+constexpr int kWidth = 4;
+#else
+constexpr int kWidth = 2;
+#endif
+
+using LaneColumn = double[kLanes];
+
+// The body of every "omp simd" loop below is one call: GCC turns structs that are declared in such a loop itself into
+// arrays in memory, and then does not vectorise it.
+
+// Which devices a block holds: lanes [0, devices) are [begin, begin + devices), lanes up to `filled` copy the last.
+struct Span {
+  int64_t begin;
+  int devices;
+  int filled;
+
+  MT_HD Span(int64_t first, int64_t end)
+      : begin(first),
+        devices(static_cast<int>(end - first < kLanes ? end - first : kLanes)),
+        filled((devices + kWidth - 1) / kWidth * kWidth) {}
+  MT_HD int64_t Device(int lane) const { return begin + (lane < devices ? lane : devices - 1); }
+};
+
+struct LaneSource {
+  const LaneColumn* columns;
+  int lane;
+  MT_HD double operator()(size_t i) const { return columns[i][lane]; }
+};
+
+struct LaneSink {
+  LaneColumn* columns;
+  int lane;
+  MT_HD void operator()(size_t i, double value) const { columns[i][lane] = value; }
+};
+
+// Parameters shared by all devices, those that select a formula at their defaults: constants of the loops. (GCC does
+// not vectorise a choice between formulas that is the same for all lanes, and computing both would cost as much as they
+// do.)
+template <class M>
+struct SharedParams {
+  struct First {
+    const ParamColumn* columns;
+    MT_HD double operator()(size_t i) const { return columns[i].data[0]; }
+  };
+
+  typename M::Params params;
+
+  MT_HD SharedParams(const DeviceView& devices, const Span&) : params(LoadParams<M>(First{devices.params})) {
+    SetDefaultSelectors<M>(params);
+  }
+  MT_HD const typename M::Params& At(int) const { return params; }
+};
+
+// Any parameters: every column expanded to the lanes of a block.
+template <class M>
+struct LaneParams {
+  LaneColumn columns[kParamCount<M>];
+
+  MT_HD LaneParams(const DeviceView& devices, const Span& span) {
+    for (int i = 0; i < kParamCount<M>; ++i) {
+      const ParamColumn& column = devices.params[i];
+      for (int lane = 0; lane < span.filled; ++lane) columns[i][lane] = column.data[span.Device(lane) * column.stride];
+    }
+  }
+  MT_HD typename M::Params At(int lane) const { return LoadParams<M>(LaneSource{columns, lane}); }
+};
+
+// One waveform for all: a drive per sample of the chunk, computed ahead as a vector over the samples.
+template <class M>
+struct SharedDrives {
+  typename M::Drive drives[kSamples];
+
+  MT_HD void Load(const Waveform& waveform, const SharedParams<M>& params, const Span&, int64_t first, int samples) {
+    const double* v = waveform.v + first;
+    const typename M::Params p = params.params;
+#pragma omp simd
+    for (int sample = 0; sample < samples; ++sample) Make(p, v, waveform.dt, sample);
+  }
+  MT_HD void Make(const typename M::Params& p, const double* v, double dt, int sample) {
+    drives[sample] = M::MakeDrive(p, v[sample], dt);
+  }
+  MT_HD const typename M::Drive& At(const typename M::Params&, int sample, int) const { return drives[sample]; }
+};
+
+// Voltages or parameters differ: a drive per lane and sample.
+template <class M>
+struct LaneDrives {
+  LaneColumn v[kSamples];
+  double dt;
+
+  template <class Params>
+  MT_HD void Load(const Waveform& waveform, const Params&, const Span& span, int64_t first, int samples) {
+    dt = waveform.dt;
+    for (int lane = 0; lane < span.filled; ++lane) {
+      const double* row = waveform.v + span.Device(lane) * waveform.device_stride + first;
+      for (int sample = 0; sample < samples; ++sample) v[sample][lane] = row[sample];
+    }
+  }
+  MT_HD typename M::Drive At(const typename M::Params& p, int sample, int lane) const {
+    return M::MakeDrive(p, v[sample][lane], dt);
+  }
+};
+
+template <class M>
+MT_HD void LoadStates(const DeviceView& devices, const Span& span, LaneColumn* states) {
+  for (int i = 0; i < kStateCount<M>; ++i) {
+    for (int lane = 0; lane < span.filled; ++lane) states[i][lane] = devices.state[i][span.Device(lane)];
+  }
+}
+
+template <class M, class Params, class Real>
+MT_HD void StoreConductance(const Params& params, const LaneColumn* states, Real* g, int lane) {
+  const typename M::State s = LoadState<M>(LaneSource{states, lane});
+  g[lane] = static_cast<Real>(M::Conductance(params.At(lane), s));
+}
+
+// Writes back the states and the conductances that follow from them.
+template <class M, class Params, class Real>
+MT_HD void StoreDevices(const DeviceView& devices, const Params& params, const Span& span, const LaneColumn* states,
+                        Real* g) {
+  for (int i = 0; i < kStateCount<M>; ++i) {
+    for (int lane = 0; lane < span.devices; ++lane) devices.state[i][span.begin + lane] = states[i][lane];
+  }
+#pragma omp simd
+  for (int lane = 0; lane < span.devices; ++lane) StoreConductance<M>(params, states, g + span.begin, lane);
+}
+
+template <class M, class Params>
+MT_HD void StoreDevices(const DeviceView& devices, const Params& params, const Span& span, const LaneColumn* states) {
+  if (devices.g.f32 != nullptr) {
+    StoreDevices<M>(devices, params, span, states, devices.g.f32);
+  } else {
+    StoreDevices<M>(devices, params, span, states, devices.g.f64);
+  }
+}
+
+// Normal draws of two samples at a time, as the generator makes them.
+MT_HD void Draw(const SimulateOptions& options, const Span& span, int64_t sample, LaneColumn* normals) {
+  const uint64_t first = static_cast<uint64_t>(options.first_device + span.begin);
+#pragma omp simd
+  for (int lane = 0; lane < span.filled; ++lane) {
+    NormalPair(options.seed, first + static_cast<uint64_t>(lane), static_cast<uint64_t>(sample / 2), &normals[0][lane],
+               &normals[1][lane]);
+  }
+}
+
+// One sample of one lane.
+template <class M, class Params, class Drives>
+MT_HD void AdvanceLane(const Params& params, const Drives& drives, int sample, int lane, LaneColumn* states,
+                       const double* normals, const double* last_currents, double* currents) {
+  const typename M::Params& p = params.At(lane);
+  typename M::State s = LoadState<M>(LaneSource{states, lane});
+  currents[lane] = Step<M>(p, drives.At(p, sample, lane), s, last_currents[lane], normals[lane]);
+  StoreState<M>(s, LaneSink{states, lane});
+}
+
+template <class M, class Params, class Drives>
+void SimulateBlock(const SimulateJob& job, const Span& span) {
+  const Params params(job.devices, span);
+  Drives drives;
+  alignas(64) LaneColumn states[kStateCount<M>];
+  alignas(64) LaneColumn normals[2] = {};
+  alignas(64) LaneColumn currents[kSamples + 1];  // row 0: those before the chunk's first sample
+  LoadStates<M>(job.devices, span, states);
+  for (double& current : currents[kSamples]) current = 0;
+  const int64_t steps = job.waveform.steps;
+  for (int64_t first = 0; first < steps; first += kSamples) {
+    const int samples = static_cast<int>(steps - first < kSamples ? steps - first : kSamples);
+    drives.Load(job.waveform, params, span, first, samples);
+    for (int lane = 0; lane < span.filled; ++lane) currents[0][lane] = currents[kSamples][lane];
+    for (int sample = 0; sample < samples; ++sample) {
+      if (job.noise && sample % 2 == 0) Draw(job.options, span, first + sample, normals);
+      const double* normal = normals[sample % 2];
+#pragma omp simd
+      for (int lane = 0; lane < span.filled; ++lane) {
+        AdvanceLane<M>(params, drives, sample, lane, states, normal, currents[sample], currents[sample + 1]);
+      }
+    }
+    if (job.current == nullptr) continue;
+    for (int lane = 0; lane < span.devices; ++lane) {
+      double* row = job.current + (span.begin + lane) * steps + first;
+      for (int sample = 0; sample < samples; ++sample) row[sample] = currents[sample + 1][lane];
+    }
+  }
+  StoreDevices<M>(job.devices, params, span, states);
+}
+
+// Whether SharedParams can hold them.
+template <class M>
+bool IsShared(const DeviceView& devices) {
+  for (int i = 0; i < kParamCount<M>; ++i) {
+    if (devices.params[i].stride != 0) return false;
+  }
+  const auto params = LoadParams<M>(typename SharedParams<M>::First{devices.params});
+  return HasDefaultSelectors<M>(params);
+}
+
+template <class M>
+void SimulateModel(const SimulateJob& job, int64_t begin, int64_t end) {
+  for (; begin < end; begin += kLanes) {
+    const Span span(begin, end);
+    if (!IsShared<M>(job.devices)) {
+      SimulateBlock<M, LaneParams<M>, LaneDrives<M>>(job, span);
+    } else if (job.waveform.device_stride != 0) {
+      SimulateBlock<M, SharedParams<M>, LaneDrives<M>>(job, span);
+    } else {
+      SimulateBlock<M, SharedParams<M>, SharedDrives<M>>(job, span);
+    }
+  }
+}
+
+template <class M, class Params, class Real>
+MT_HD void SetLane(const Params& params, const Real* target, LaneColumn* states, int lane) {
+  const typename M::Params& p = params.At(lane);
+  const double g = Clamp(static_cast<double>(target[lane]), 1 / p.r_off, 1 / p.r_on);
+  StoreState<M>(M::FromConductance(p, g), LaneSink{states, lane});
+}
+
+// `target` may be the view's own g.
+template <class M, class Params, class Real>
+MT_HD void SetBlock(const DeviceView& devices, const Real* target, const Span& span, Real* g) {
+  const Params params(devices, span);
+  alignas(64) LaneColumn states[kStateCount<M>];
+#pragma omp simd
+  for (int lane = 0; lane < span.devices; ++lane) SetLane<M>(params, target + span.begin, states, lane);
+  StoreDevices<M>(devices, params, span, states, g);
+}
+
+template <class M, class Params>
+void SetModel(const DeviceView& devices, const ConductanceColumn& target, int64_t begin, int64_t end) {
+  for (; begin < end; begin += kLanes) {
+    const Span span(begin, end);
+    if (devices.g.f32 != nullptr) {
+      SetBlock<M, Params>(devices, target.f32, span, devices.g.f32);
+    } else {
+      SetBlock<M, Params>(devices, target.f64, span, devices.g.f64);
+    }
+  }
+}
+
+template <class M, class Params>
+void UpdateModel(const DeviceView& devices, int64_t begin, int64_t end) {
+  for (; begin < end; begin += kLanes) {
+    const Span span(begin, end);
+    const Params params(devices, span);
+    alignas(64) LaneColumn states[kStateCount<M>];
+    LoadStates<M>(devices, span, states);
+    StoreDevices<M>(devices, params, span, states);
+  }
+}
+
+void SimulateRange(int model, const SimulateJob& job, int64_t begin, int64_t end) {
+  WithModelAt(model, [&](auto m) { SimulateModel<decltype(m)>(job, begin, end); });
+}
+
+void SetRange(int model, const DeviceView& devices, const ConductanceColumn& target, int64_t begin, int64_t end) {
+  WithModelAt(model, [&](auto m) {
+    using M = decltype(m);
+    const auto set = IsShared<M>(devices) ? SetModel<M, SharedParams<M>> : SetModel<M, LaneParams<M>>;
+    set(devices, target, begin, end);
+  });
+}
+
+void UpdateRange(int model, const DeviceView& devices, int64_t begin, int64_t end) {
+  WithModelAt(model, [&](auto m) {
+    using M = decltype(m);
+    const auto update = IsShared<M>(devices) ? UpdateModel<M, SharedParams<M>> : UpdateModel<M, LaneParams<M>>;
+    update(devices, begin, end);
+  });
+}
+
+}  // namespace
+
+const SimulateKernels kSimulate = {SimulateRange, SetRange, UpdateRange};
+
+}  // namespace MT_ISA
+}  // namespace memtorch

@@ -1,0 +1,90 @@
+# Generated from the extension by ./tools/dev build --update-stub; a test compares the two.
+# Arrays are torch tensors on the CPU or NumPy arrays, of exactly the dtype that is stated.
+"""
+The memtorch engine. Private: memtorch._ops and memtorch.bh._device_array are its only callers.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import numpy
+from numpy.typing import NDArray
+from torch import Tensor
+
+class InvalidArgument(ValueError, AssertionError):
+    """An argument is not what it must be."""
+
+
+
+def models() -> list[dict[str, Any]]:
+    """
+    The device models with their tables of parameters and state variables: name, default, unit, range, doc.
+    """
+
+def simulate(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]], g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], dt: float, waveform: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], current: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')] | None = None, seed: int = 0, first_device: int = 0, rel_tol: float = 0.0) -> None:
+    """
+    Applies waveform [steps] or [size, steps], volts, to all devices; current [size, steps], amperes, is written.
+    """
+
+def set_conductance(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]], g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], target: Annotated[NDArray | Tensor, dict(order='C', device='cpu')] | None = None) -> None:
+    """
+    Sets each device to target [size], siemens, clipped to its own range; without target the state follows g.
+    """
+
+def update_conductance(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]], g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')]) -> None:
+    """Recomputes g from the state."""
+
+def reset(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]], g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')]) -> None:
+    """Puts every device into its model's initial state."""
+
+def check_params(op: str, model: str, params: list, size: int) -> None:
+    """Raises unless every parameter of every device is in its range."""
+
+def joglekar(x: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], p: float, out: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]) -> None:
+    """Joglekar's window of x [n] into out [n]."""
+
+def biolek(x: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], voltage: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], p: float, out: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]) -> None:
+    """Biolek's window of x [n] under voltage [n] into out [n]."""
+
+def prodromakis(x: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], p: float, j: float, out: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]) -> None:
+    """Prodromakis' window of x [n] into out [n]."""
+
+def quant_methods() -> list[str]:
+    """The quantization methods by name."""
+
+def quantize(x: object, out: object, method: str, quant: int, overflow_rate: float, min: object, max: object) -> None:
+    """
+    Quantizes x into out (may be x) with one range for the whole array; method '' means quant uniform levels. Bounds: None, a float, or a float64 array with one value per element.
+    """
+
+def digitize_and_sum(partial: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], ends: Sequence[int], out: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], method: str, bits: int, overflow_rate: float, range: float) -> None:
+    """
+    Digitises partial sums [parts, outer, cols, inner], one converter per tile and input vector, and adds the parts into out [outer, cols, inner]. ends: the column ends of the tiles.
+    """
+
+def fill_normal(seed: int, stream: int, first: int, out: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]) -> None:
+    """out[i] = standard normal draw (seed, stream, first + i)."""
+
+def fill_uniform(seed: int, stream: int, first: int, out: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]) -> None:
+    """out[i] = draw (seed, stream, first + i) from (0, 1)."""
+
+def scatter_tiles(matrix: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], tiles: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], pad: float) -> None:
+    """
+    matrix [rows, cols] into tiles [tiles, tile_rows, tile_cols]; cells beyond the matrix get pad.
+    """
+
+def gather_tiles(tiles: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], matrix: Annotated[NDArray | Tensor, dict(order='C', device='cpu')]) -> None:
+    """tiles [tiles, tile_rows, tile_cols] into matrix [rows, cols]."""
+
+def set_num_threads(count: int) -> None:
+    """
+    Threads that engine calls of this Python thread use; 0: OpenMP's own number.
+    """
+
+def num_threads() -> int:
+    """Threads that engine calls of this Python thread use."""
+
+def isa() -> str:
+    """
+    Instruction set in use: baseline, avx2 or avx512 (MEMTORCH_ISA limits it).
+    """

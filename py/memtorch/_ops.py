@@ -1,0 +1,360 @@
+"""The engine's operations on tensors: the one front to ``memtorch._engine`` beside the device columns.
+
+What takes part in a forward pass is a registered custom operator with a fake and an autograd formula, so that it
+compiles, differentiates and passes ``torch.library.opcheck``. Quantization has a straight-through gradient: the
+backward pass sees the identity, as it did in MemTorch 1.1.6, whose in-place quantization autograd never saw.
+
+The engine computes on the host: tensors elsewhere make the round trip, results come back on the input's device.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from memtorch import _engine
+from memtorch._errors import check_choice, check_float, check_int, invalid
+
+__all__ = [
+    "QUANT_METHODS",
+    "Adc",
+    "digitize_and_sum",
+    "engine_threads",
+    "gather_tiles",
+    "models",
+    "quantize",
+    "random_normal_",
+    "random_seed",
+    "random_uniform_",
+    "scatter_tiles",
+    "scatter_tiles_",
+    "tile_ends",
+    "tiled_product",
+    "window",
+]
+
+QUANT_METHODS: list[str] = _engine.quant_methods()
+
+
+def models() -> list[dict[str, Any]]:
+    """The engine's device models with their tables of parameters and state variables."""
+    return _engine.models()
+
+
+def engine_threads() -> None:
+    """Gives the engine as many threads as torch has (``torch.set_num_threads``)."""
+    _engine.set_num_threads(torch.get_num_threads())
+
+
+def _host(x: Tensor) -> Tensor:
+    """``x`` as the engine takes it: contiguous, on the CPU, float32 or float64, without gradient."""
+    x = x.detach()
+    if x.dtype not in (torch.float32, torch.float64):
+        x = x.to(torch.float32)
+    return x.cpu().contiguous()
+
+
+# ---- Quantization ---------------------------------------------------------------------------------------------------
+
+
+@torch.library.custom_op("memtorch::quantize", mutates_args=())
+def quantize(
+    x: Tensor, method: str, quant: int, overflow_rate: float, minimum: Tensor | None, maximum: Tensor | None
+) -> Tensor:
+    """Quantizes a tensor with one range for all of it. Gradient: straight through.
+
+    Args:
+        x: Any shape; float32 and float64 are computed as such, other dtypes in float32.
+        method: One of ``QUANT_METHODS``, or "" for ``quant`` uniform levels.
+        quant: Bits, or the number of levels without a method.
+        overflow_rate: Fraction of the elements that may lie beyond the range, in [0, 1].
+        minimum: Lower bound, float64, one element or the shape of ``x``; None: from the data.
+        maximum: Upper bound, likewise.
+
+    Returns:
+        A new tensor like ``x``.
+
+    Raises:
+        InvalidArgument: NaN or infinite elements, or an option out of range.
+    """
+    source = _host(x)
+    out = torch.empty_like(source)
+    engine_threads()
+    bounds = [None if b is None else b.item() if b.numel() == 1 else _host(b).view(-1) for b in (minimum, maximum)]
+    _engine.quantize(source.view(-1), out.view(-1), method, quant, overflow_rate, *bounds)
+    return out.to(device=x.device, dtype=x.dtype)
+
+
+@quantize.register_fake
+def _(
+    x: Tensor, method: str, quant: int, overflow_rate: float, minimum: Tensor | None, maximum: Tensor | None
+) -> Tensor:
+    return torch.empty_like(x, memory_format=torch.contiguous_format)
+
+
+quantize.register_autograd(lambda ctx, grad: (grad, None, None, None, None, None))
+
+
+@torch.library.custom_op("memtorch::digitize_and_sum", mutates_args=())
+def digitize_and_sum(
+    partial: Tensor, ends: list[int], method: str, bits: int, overflow_rate: float, adc_range: float
+) -> Tensor:
+    """Digitises the partial sums of tiles and adds them up. Gradient: straight through.
+
+    Each converter serves one tile and one input vector, with a range of its own.
+
+    Args:
+        partial: [parts, outer, columns, inner] amperes: what each of ``parts`` rows of tiles gives. ``outer`` and
+            ``inner`` number the input vectors (samples and positions).
+        ends: Column ends of the tiles, ascending, the last equal to ``columns``.
+        method: One of ``QUANT_METHODS``.
+        bits: Bits of a converter.
+        overflow_rate: Fraction of a converter's inputs that may lie beyond its range, in [0, 1].
+        adc_range: Fixed range [-adc_range, adc_range] in amperes; 0: each converter takes it from its inputs.
+
+    Returns:
+        [outer, columns, inner].
+
+    Raises:
+        InvalidArgument: NaN or infinite currents, or an option out of range.
+    """
+    source = _host(partial)
+    out = source.new_empty(source.shape[1:])
+    engine_threads()
+    _engine.digitize_and_sum(source, ends, out, method, bits, overflow_rate, adc_range)
+    return out.to(device=partial.device, dtype=partial.dtype)
+
+
+@digitize_and_sum.register_fake
+def _(partial: Tensor, ends: list[int], method: str, bits: int, overflow_rate: float, adc_range: float) -> Tensor:
+    return partial.new_empty(partial.shape[1:])
+
+
+def _save_parts(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.parts = inputs[0].shape[0]
+
+
+def _digitize_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    return grad.unsqueeze(0).expand(ctx.parts, *grad.shape), None, None, None, None, None
+
+
+digitize_and_sum.register_autograd(_digitize_backward, setup_context=_save_parts)
+
+
+@dataclass(frozen=True)
+class Adc:
+    """The converters of a layer or crossbar, as ``digitize_and_sum`` takes them."""
+
+    method: str
+    bits: int
+    overflow_rate: float
+    range: float
+
+    @staticmethod
+    def parse(
+        op: str,
+        ADC_resolution: int | None = None,
+        ADC_overflow_rate: float = 0.0,
+        quant_method: str | None = None,
+        ADC_range: float | None = None,
+    ) -> Adc | None:
+        """Checks the converter options of 1.1.6; None means that there is no converter, as without ``quant_method``.
+
+        Args:
+            op: The function or class that the user called.
+            ADC_resolution: Bits, or None.
+            ADC_overflow_rate: Fraction of the currents that may lie beyond the range, in [0, 1].
+            quant_method: One of ``QUANT_METHODS``, or None.
+            ADC_range: Fixed range in amperes, or None: each converter's range follows from its inputs.
+
+        Raises:
+            InvalidArgument: An option out of range, a method without resolution, or a range without method.
+        """
+        rate = check_float(op, "ADC_overflow_rate", ADC_overflow_rate, 0, 1)
+        fixed = 0.0 if ADC_range is None else check_float(op, "ADC_range", ADC_range, 0, exclusive=True, unit="A")
+        if ADC_resolution is not None:
+            check_int(op, "ADC_resolution", ADC_resolution, 1, 32)
+        if quant_method is None:
+            if ADC_range is not None:
+                invalid(op, "ADC_range", ADC_range, "come with a quant_method", "A")
+            return None
+        check_choice(op, "quant_method", quant_method, QUANT_METHODS)
+        if ADC_resolution is None:
+            invalid(op, "ADC_resolution", None, f"be given with quant_method ({quant_method!r})")
+        return Adc(quant_method, int(ADC_resolution), rate, fixed)
+
+    def __call__(self, partial: Tensor, ends: list[int]) -> Tensor:
+        """Digitises [parts, outer, columns, inner] to [outer, columns, inner]; see ``digitize_and_sum``."""
+        return digitize_and_sum(partial, ends, self.method, self.bits, self.overflow_rate, self.range)
+
+
+# ---- Tiles ----------------------------------------------------------------------------------------------------------
+
+
+def scatter_tiles_(matrix: Tensor, tiles: Tensor, pad: float = 0.0) -> Tensor:
+    """Cuts a matrix into tiles that exist already.
+
+    Args:
+        matrix: [rows, columns], the dtype of ``tiles``.
+        tiles: [tiles, tile_rows, tile_columns], contiguous; written.
+        pad: What the cells beyond the matrix get.
+
+    Returns:
+        ``tiles``.
+    """
+    target = tiles.detach()
+    source = matrix.detach().cpu().contiguous()
+    engine_threads()
+    if target.device.type == "cpu":
+        _engine.scatter_tiles(source, target, pad)
+        torch.autograd.graph.increment_version(tiles)
+    else:
+        host = torch.empty(target.shape, dtype=target.dtype)
+        _engine.scatter_tiles(source, host, pad)
+        target.copy_(host)
+    return tiles
+
+
+@torch.library.custom_op("memtorch::scatter_tiles", mutates_args=())
+def scatter_tiles(matrix: Tensor, tile_rows: int, tile_columns: int, pad: float) -> Tensor:
+    """A matrix [rows, columns] cut into tiles [tiles, tile_rows, tile_columns], numbered row by row; differentiable.
+
+    Cells beyond the matrix hold ``pad``.
+    """
+    source = _host(matrix)
+    out = source.new_empty(_tile_count(matrix.shape, tile_rows, tile_columns), tile_rows, tile_columns)
+    engine_threads()
+    _engine.scatter_tiles(source, out, pad)
+    return out.to(device=matrix.device, dtype=matrix.dtype)
+
+
+def _tile_count(shape: torch.Size, tile_rows: int, tile_columns: int) -> int:
+    rows, columns = shape
+    return -(-rows // tile_rows) * -(-columns // tile_columns)
+
+
+@scatter_tiles.register_fake
+def _(matrix: Tensor, tile_rows: int, tile_columns: int, pad: float) -> Tensor:
+    return matrix.new_empty(_tile_count(matrix.shape, tile_rows, tile_columns), tile_rows, tile_columns)
+
+
+@torch.library.custom_op("memtorch::gather_tiles", mutates_args=())
+def gather_tiles(tiles: Tensor, rows: int, columns: int) -> Tensor:
+    """The matrix [rows, columns] held by tiles [tiles, tile_rows, tile_columns]; differentiable."""
+    source = _host(tiles)
+    out = source.new_empty(rows, columns)
+    engine_threads()
+    _engine.gather_tiles(source, out)
+    return out.to(device=tiles.device, dtype=tiles.dtype)
+
+
+@gather_tiles.register_fake
+def _(tiles: Tensor, rows: int, columns: int) -> Tensor:
+    return tiles.new_empty(rows, columns)
+
+
+def _save_matrix_shape(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.shape = inputs[0].shape
+
+
+scatter_tiles.register_autograd(
+    lambda ctx, grad: (gather_tiles(grad.contiguous(), *ctx.shape), None, None, None),
+    setup_context=_save_matrix_shape,
+)
+gather_tiles.register_autograd(
+    lambda ctx, grad: (scatter_tiles(grad.contiguous(), ctx.shape[1], ctx.shape[2], 0.0), None, None),
+    setup_context=_save_matrix_shape,
+)
+
+
+def tile_ends(columns: int, tile_columns: int) -> list[int]:
+    """Column ends of the tiles that hold ``columns`` columns: [tile_columns, 2 tile_columns, ..., columns]."""
+    return [*range(tile_columns, columns, tile_columns), columns]
+
+
+def tiled_product(v: Tensor, matrix: Tensor, tile_shape: tuple[int, ...] | None, adc: Adc | None) -> Tensor:
+    """Currents of a tiled array with ideal wires.
+
+    Args:
+        v: [inputs, rows] volts.
+        matrix: [rows, columns] siemens, untiled.
+        tile_shape: (tile_rows, tile_columns); None: the whole matrix is one tile.
+        adc: The converters, one per tile and input vector; None: no converters, tiles make no difference.
+
+    Returns:
+        [inputs, columns] amperes.
+    """
+    if adc is None:
+        return v @ matrix
+    rows, columns = matrix.shape
+    tile_rows, tile_columns = tile_shape or (rows, columns)
+    down = -(-rows // tile_rows)
+    padding = down * tile_rows - rows
+    v_parts = torch.nn.functional.pad(v, (0, padding)).unflatten(1, (down, tile_rows)).transpose(0, 1)
+    g_parts = torch.nn.functional.pad(matrix, (0, 0, 0, padding)).unflatten(0, (down, tile_rows))
+    partial = torch.bmm(v_parts, g_parts)  # [down, inputs, columns]
+    return adc(partial.unsqueeze(-1), tile_ends(columns, tile_columns)).squeeze(-1)
+
+
+# ---- Random numbers and windows -------------------------------------------------------------------------------------
+
+
+def random_seed() -> int:
+    """A fresh key for the engine's generator, drawn from torch's default one: ``torch.manual_seed`` fixes it."""
+    return int(torch.randint(2**63 - 1, (), dtype=torch.int64).item())
+
+
+def random_normal_(out: Tensor, seed: int, stream: int = 0, first: int = 0) -> Tensor:
+    """Fills a contiguous float64 CPU tensor: element i is standard normal draw (seed, stream, first + i)."""
+    engine_threads()
+    _engine.fill_normal(seed, stream, first, out.view(-1))
+    return out
+
+
+def random_uniform_(out: Tensor, seed: int, stream: int = 0, first: int = 0) -> Tensor:
+    """Fills a contiguous float64 CPU tensor: element i is draw (seed, stream, first + i) from (0, 1)."""
+    engine_threads()
+    _engine.fill_uniform(seed, stream, first, out.view(-1))
+    return out
+
+
+def window(op: str, name: str, x: Any, *parameters: float, voltage: Any = None) -> Any:
+    """Evaluates one of the engine's windows on whatever the user gave.
+
+    Args:
+        op: The public function, for messages.
+        name: The engine's function: "biolek", "joglekar" or "prodromakis".
+        x: Number, numpy array or tensor.
+        *parameters: The window's exponents and scale.
+        voltage: For "biolek": number or array, broadcast against ``x``.
+
+    Returns:
+        A float for numbers, a float64 array or tensor (on the input's device) otherwise.
+
+    Raises:
+        InvalidArgument: Something is not numeric, not finite, or ``x`` lies outside [0, 1].
+    """
+    columns = []
+    for argument, value in (("x", x), ("voltage", 0.0 if voltage is None else voltage)):
+        try:
+            array = value.detach() if isinstance(value, Tensor) else torch.from_numpy(np.array(value, np.float64))
+            column = array.to("cpu", torch.float64)
+        except (TypeError, ValueError, RuntimeError):
+            invalid(op, argument, value, "be a number, array or tensor")
+        if not bool(torch.isfinite(column).all()):
+            invalid(op, argument, value, "be finite")
+        columns.append(column)
+    if columns[0].numel() and (columns[0].min() < 0 or columns[0].max() > 1):
+        invalid(op, "x", x, "be in [0, 1]")
+    state, volts = (c.contiguous() for c in torch.broadcast_tensors(*columns))
+    out = torch.empty_like(state)
+    leading = (volts.view(-1),) if name == "biolek" else ()
+    getattr(_engine, name)(state.view(-1), *leading, *parameters, out.view(-1))
+    given = x if voltage is None or isinstance(x, Tensor) or not isinstance(voltage, Tensor) else voltage
+    if isinstance(given, Tensor):
+        return out.to(given.device)
+    return out.numpy() if out.dim() > 0 else out.item()

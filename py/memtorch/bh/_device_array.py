@@ -1,0 +1,420 @@
+"""Columns of devices of one model: what crossbars are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from memtorch import _engine, _ops
+from memtorch._errors import check_float, check_shape, invalid
+from memtorch.bh._device_columns import DeviceColumns
+from memtorch.bh._device_indexing import DeviceIndexing
+from memtorch.bh._model_table import model_table
+from memtorch.bh._signals import voltage_signal
+from memtorch.bh.StochasticParameter import draw_columns
+
+__all__ = ["DeviceArray"]
+
+
+_Column = NDArray[Any]
+
+
+def _engine_form(column: float | Tensor | _Column) -> float | _Column:
+    return column.view(-1).numpy() if isinstance(column, Tensor) else column
+
+
+class DeviceArray(DeviceIndexing, DeviceColumns):
+    """Devices of one model as columns: conductance, state, and the parameters that differ between devices.
+
+    Behaves like an array of device objects: ``devices[i][j]`` is an instance of the model's class whose attributes
+    read and write the columns. A device costs its columns: 12 bytes with float32 conductances and one state variable,
+    and 8 bytes more per parameter that differs between devices.
+
+    The conductances ``g`` may be written in place by anyone. The state then follows: it is derived anew from every
+    changed conductance (clipped to what that device can hold) before it is next used.
+
+    Args:
+        memristor_model: A class of ``memtorch.bh.memristor``.
+        params: Parameters by name. A number is shared by all devices, a tensor or array of ``shape`` gives each its
+            own, a stochastic parameter is sampled for each. Everything else has the model's default.
+        shape: Shape of the array.
+        dtype: Of the conductances: float32 or float64.
+        conductance: What all devices start at (S), clipped to what each can hold; None: as the model's fresh devices.
+
+    Attributes:
+        memristor_model: The class.
+        table: The model's table of parameters and state variables.
+        time_series_resolution: Time between voltage samples (s), shared by all devices.
+        g: Conductances [*shape] (S).
+
+    Raises:
+        InvalidArgument: Not an engine model, an unknown parameter or one out of its range, or a bad shape.
+    """
+
+    g: Tensor
+
+    def __init__(
+        self,
+        memristor_model: type,
+        params: Mapping[str, Any] | None = None,
+        shape: tuple[int, ...] = (1,),
+        *,
+        dtype: torch.dtype = torch.float32,
+        conductance: float | None = None,
+    ) -> None:
+        op = "DeviceArray"
+        name = getattr(memristor_model, "model_name", None)
+        if name is None:
+            invalid(op, "memristor_model", memristor_model, "be a model class of memtorch.bh.memristor")
+        if dtype not in (torch.float32, torch.float64):
+            invalid(op, "dtype", dtype, "be torch.float32 or torch.float64")
+        given = dict(params or {})
+        step = given.pop("time_series_resolution", model_table(name).time_series_resolution)
+        step = check_float(name, "time_series_resolution", step, 0, exclusive=True, unit="s")
+        super().__init__(memristor_model, model_table(name), check_shape(op, "shape", shape), step)
+        # Buffers made under inference_mode would have no version counter, on which caches and the state depend.
+        with torch.inference_mode(False), torch.no_grad():
+            sampled = draw_columns(name, self.table.flatten(given), self.size)
+            columns = self._columns_from(sampled, self.size)
+            _engine.check_params(name, name, [_engine_form(c) for c in columns.values()], self.size)
+            for column_name, column in columns.items():
+                self._set_column(column_name, column)
+            for state in self.table.states:
+                self.register_buffer(f"state_{state.name}", torch.empty(self._shape, dtype=torch.float64))
+            self.register_buffer("g", torch.empty(self._shape, dtype=dtype))
+        if conductance is None:
+            self.reset()
+        else:
+            self.set_conductance(conductance)
+
+    # ---- Shape and access ------------------------------------------------------------------------------------------
+
+    def _owner(self) -> DeviceArray:
+        return self
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array."""
+        return self._shape
+
+    def device_at(self, row: int) -> Any:
+        """The device in a row of the columns, as an instance of the model's class."""
+        return self.memristor_model._view(self, row)  # type: ignore[attr-defined]
+
+    def column(self, name: str) -> Tensor:
+        """A copy of one column [*shape]: "g", a state variable or a parameter (shared ones repeat their value).
+
+        Raises:
+            InvalidArgument: No such column.
+        """
+        known = ["g", *(s.name for s in self.table.states), *(p.name for p in self.table.params)]
+        if name not in known:
+            invalid("column", "name", name, f"be one of {', '.join(known)}")
+        if name in self._shared:
+            return torch.full(self._shape, self._shared[name], dtype=torch.float64, device=self.g.device)
+        if f"state_{name}" in self._buffers:
+            self.sync()
+            return self.buffer(f"state_{name}").clone()
+        return self.buffer("g" if name == "g" else f"param_{name}").clone()
+
+    def value(self, name: str, row: int) -> float:
+        """A parameter, state variable or "g" of the device in one row."""
+        if name in self._shared:
+            return self._shared[name]
+        column = self._buffers.get(name if name == "g" else f"param_{name}")
+        if column is None:
+            self.sync()
+            column = self.buffer(f"state_{name}")
+        return column.view(-1)[row].item()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "g" and "g" in self.__dict__.get("_buffers", {}):
+            self.write_g(value)
+        else:
+            super().__setattr__(name, value)
+
+    def write_g(self, conductance: Any) -> None:
+        """Copies conductances [*shape] (S) into ``g`` as they are, without clipping them.
+
+        Raises:
+            InvalidArgument: Another shape, or not finite.
+        """
+        values = torch.as_tensor(conductance).detach()
+        if tuple(values.shape) != self._shape:
+            invalid("conductance_matrix", "value", f"shape {list(values.shape)}", f"have shape {list(self._shape)}")
+        if not bool(torch.isfinite(values).all()):
+            invalid("conductance_matrix", "value", values, "be finite", "S")
+        with torch.no_grad():
+            self.g.copy_(values)
+
+    # ---- Writing parameters, states and whole devices --------------------------------------------------------------
+
+    def set_params(self, *, row: int | None = None, **values: Any) -> None:
+        """Changes parameters; conductances stay unless the new parameters do not allow them.
+
+        Args:
+            row: Only of the device in this row of the columns.
+            **values: Parameters by name: one number, a tensor or array [*shape], or a stochastic parameter.
+
+        Raises:
+            InvalidArgument: An unknown parameter, or values that are out of range, alone or together (r_on >= r_off).
+        """
+        name = self.table.name
+        given = self.table.flatten(values, complete=False)
+        part = None if row is None else slice(row, row + 1)
+        params, _, _ = self._engine_columns(part)
+        current = dict(zip((field.name for field in self.table.params), params, strict=True))
+        count = self.size if row is None else 1
+        if any(callable(value) for value in given.values()):
+            pair = {n: torch.as_tensor(current[n]).reshape(-1) for n in ("r_on", "r_off")}
+            sampled = draw_columns(name, {**pair, **given}, count)
+            given = {n: sampled[n] for n in given}
+        new = self._columns_from(given, count)
+        candidate = [_engine_form(new.get(n, value)) for n, value in current.items()]
+        _engine.check_params(name, name, candidate, count)
+        self.sync()
+        with torch.no_grad():
+            for n, value in new.items():
+                if row is None or self.size == 1:
+                    self._set_column(n, value.to(self.g.device) if isinstance(value, Tensor) else value)
+                elif self._shared.get(n) != value:
+                    if n in self._shared:
+                        self._set_column(n, self.column(n))
+                    self.buffer(f"param_{n}").view(-1)[row] = value
+        self._derive_state(write_g=True, rows=part)
+
+    def write_g_of(self, row: int, value: Any) -> None:
+        """Writes the conductance (S) of one device as it is, without clipping it; its state follows."""
+        number = check_float(self.table.name, "g", value, unit="S")
+        self.sync()
+        with torch.no_grad():
+            self.g.view(-1)[row] = number
+        self._derive_state(write_g=False, rows=slice(row, row + 1))
+
+    def state_bounds(self, name: str, row: int) -> tuple[float, float]:
+        """The smallest and largest value of a state variable on one device, at r_on and r_off."""
+        params, states, _ = self._engine_columns(slice(row, row + 1))
+        position = [field.name for field in self.table.states].index(name)
+        ends = []
+        for resistance in (self.value("r_on", row), self.value("r_off", row)):
+            at_end = [state.copy() for state in states]
+            _engine.set_conductance(self.table.name, params, at_end, np.empty(1), np.array([1 / resistance]))
+            ends.append(float(at_end[position][0]))
+        return min(ends), max(ends)
+
+    def write_state(self, name: str, row: int, value: Any) -> None:
+        """Sets a state variable of one device; its conductance follows.
+
+        Raises:
+            InvalidArgument: Beyond the values that the variable has at r_on and r_off.
+        """
+        field = next(f for f in self.table.states if f.name == name)
+        number = check_float(self.table.name, name, value, unit=field.unit)
+        low, high = self.state_bounds(name, row)
+        slack = 1e-9 * (high - low)  # The bounds come out of exp and log: leave room for their rounding.
+        if not low - slack <= number <= high + slack:
+            invalid(self.table.name, name, value, f"be in [{low:.6g}, {high:.6g}]", field.unit)
+        self.sync()
+        self.buffer(f"state_{name}").view(-1)[row] = min(max(number, low), high)
+        self._call(_engine.update_conductance, rows=slice(row, row + 1))
+
+    def check_same_model(self, op: str, device: Any) -> None:
+        """Raises ``InvalidArgument`` unless ``device`` is an instance of this array's model."""
+        if not isinstance(device, self.memristor_model):
+            invalid(op, "device", type(device).__name__, f"be a {self.memristor_model.__name__}")
+
+    def copy_device(self, row: int, device: Any) -> None:
+        """Copies parameters, state and conductance of a device of the same model into one row."""
+        source: DeviceArray = device.array
+        if source is self and device.row == row:
+            return
+        self.check_same_model("copy_device", device)
+        names = [field.name for field in self.table.params]
+        self.set_params(row=row, **{n: source.value(n, device.row) for n in names})
+        with torch.no_grad():
+            for field in self.table.states:
+                self.buffer(f"state_{field.name}").view(-1)[row] = source.value(field.name, device.row)
+            self.g.view(-1)[row] = source.value("g", device.row)
+        self._state_mark = self._mark()
+
+    # ---- Engine calls ----------------------------------------------------------------------------------------------
+
+    def _engine_columns(self, rows: slice | None = None) -> tuple[list[Any], list[_Column], _Column]:
+        """Parameters, states and g as the engine takes them: of all devices or of some rows, flat, on the CPU.
+
+        There they are the columns themselves, elsewhere copies for ``_stored``. numpy's views of them cross into the
+        engine in a fraction of the time that tensors take.
+        """
+
+        def flat(name: str) -> _Column:
+            column = self.buffer(name)
+            array = (column if column.is_cpu else column.cpu()).numpy().reshape(-1)
+            return array if rows is None else array[rows]
+
+        shared = self._shared
+        names = [field.name for field in self.table.params]
+        params = [shared[name] if name in shared else flat(f"param_{name}") for name in names]
+        return params, [flat(f"state_{field.name}") for field in self.table.states], flat("g")
+
+    def _stored(self, states: list[_Column], g: _Column, rows: slice | None) -> None:
+        """Ends a write into what ``_engine_columns`` gave: torch counts it, other devices than the CPU receive it."""
+        column = self.buffer("g")
+        if column.is_cpu:
+            torch.autograd.graph.increment_version(column)
+        else:
+            part = slice(None) if rows is None else rows
+            for field, state in zip(self.table.states, states, strict=True):
+                self.buffer(f"state_{field.name}").view(-1)[part] = torch.from_numpy(state).to(column.device)
+            column.view(-1)[part] = torch.from_numpy(g).to(column.device)
+        self._state_mark = self._mark()
+
+    def _call(self, function: Callable[..., None], *args: Any, rows: slice | None = None, **kwargs: Any) -> None:
+        """One engine call that writes state and g of all devices, or of some rows."""
+        params, states, g = self._engine_columns(rows)
+        _ops.engine_threads()
+        function(self.table.name, params, states, g, *args, **kwargs)
+        self._stored(states, g, rows)
+
+    def _call_alike(self, function: Callable[..., None], *targets: Tensor) -> None:
+        """One engine call that brings all devices into the same state if they share their parameters.
+
+        Args:
+            function: The engine's.
+            *targets: Further columns [1], the same for every device.
+        """
+        params, states, g = self._engine_columns()
+        if len(self._shared) < len(params):
+            self._call(function, *(target.expand(self.size).contiguous().numpy() for target in targets))
+            return
+        alike = [np.empty(1, column.dtype) for column in (*states, g)]
+        function(self.table.name, params, alike[:-1], alike[-1], *(target.numpy() for target in targets))
+        for column, value in zip((*states, g), alike, strict=True):
+            torch.from_numpy(column).fill_(value.item())
+        self._stored(states, g, None)
+
+    def _mark(self) -> tuple[int, int]:
+        column = self.buffer("g")
+        return column._version, column.data_ptr()
+
+    def sync(self) -> None:
+        """Lets the state follow conductances that were written directly; ``g`` keeps what was written."""
+        if self._state_mark == self._mark():
+            return
+        self._derive_state(write_g=False)
+
+    def _derive_state(self, write_g: bool, rows: slice | None = None) -> None:
+        """Derives the state anew where its conductance is not ``g``.
+
+        ``write_g`` also clips ``g``, there and where it is beyond the device's range.
+        """
+        params, states, g = self._engine_columns(rows)
+        implied = g.copy()
+        _ops.engine_threads()
+        _engine.update_conductance(self.table.name, params, states, implied)
+        changed = implied != g
+        if write_g:
+            bounds = dict(zip((field.name for field in self.table.params), params, strict=True))
+            low, high = (np.asarray(1 / bounds[name]).astype(g.dtype) for name in ("r_off", "r_on"))
+            changed |= (g < low) | (g > high)
+        if not changed.any():
+            self._state_mark = self._mark()
+            return
+        derived = [state.copy() for state in states]
+        _engine.set_conductance(self.table.name, params, derived, implied, g)
+        for old, new in zip(states, derived, strict=True):
+            np.copyto(old, new, where=changed)
+        if write_g:
+            np.copyto(g, implied, where=changed)
+        self._stored(states, g, rows)
+
+    def reset(self) -> None:
+        """Puts every device into its model's initial state."""
+        self._call_alike(_engine.reset)
+
+    def update_conductance(self) -> None:
+        """Recomputes ``g`` from the state (after the state has followed what was written to ``g``)."""
+        self.sync()
+        self._call(_engine.update_conductance)
+
+    def set_conductance(self, conductance: Any = None, *, row: int | None = None) -> None:
+        """Sets conductances, silently clipped to each device's own [1/r_off, 1/r_on].
+
+        Args:
+            conductance: One number or [*shape] (S); None: ``g`` as it stands.
+            row: Only the device in this row of the columns.
+
+        Raises:
+            InvalidArgument: Not finite, or of another shape.
+        """
+        rows = None if row is None else slice(row, row + 1)
+        if conductance is None:
+            self._call(_engine.set_conductance, None, rows=rows)
+            return
+        op = "set_conductance"
+        if row is not None or not isinstance(conductance, (Tensor, np.ndarray)) or conductance.ndim == 0:
+            number = torch.tensor([check_float(op, "conductance", conductance, unit="S")], dtype=self.g.dtype)
+            if rows is None:
+                self._call_alike(_engine.set_conductance, number)
+            else:
+                self.sync()
+                self._call(_engine.set_conductance, number.numpy(), rows=rows)
+            return
+        target = torch.as_tensor(conductance).detach().to("cpu", self.g.dtype)
+        if tuple(target.shape) != self._shape:
+            invalid(op, "conductance", f"shape {list(target.shape)}", f"have shape {list(self._shape)}")
+        self._call(_engine.set_conductance, target.contiguous().view(-1).numpy())
+
+    def simulate(
+        self,
+        voltage: Any,
+        return_current: bool = False,
+        *,
+        rel_tol: float | None = None,
+        row: int | None = None,
+    ) -> Tensor | None:
+        """Applies voltages to all devices; states and conductances move.
+
+        Args:
+            voltage: [steps], one signal for all devices, or [*shape, steps] (V), one sample every
+                ``time_series_resolution``.
+            return_current: Return the currents.
+            rel_tol: None: one explicit step per sample, as MemTorch 1.1.6. Otherwise samples are divided until the
+                state's movement is known to within this fraction of its range.
+            row: Only the device in this row of the columns.
+
+        Returns:
+            None, or currents [*shape, steps] (with ``row`` [steps]) in amperes, float64.
+
+        Raises:
+            InvalidArgument: Voltages that are not finite or of another shape, or a bad tolerance.
+        """
+        op = "simulate"
+        signal = voltage_signal(op, voltage)
+        rows = None if row is None else slice(row, row + 1)
+        count, shape = (self.size, self._shape) if row is None else (1, ())
+        if row is None and signal.dim() > 1 and tuple(signal.shape[:-1]) == self._shape:
+            signal = signal.view(self.size, -1)
+        elif signal.numel() == max(signal.shape):
+            signal = signal.view(-1)
+        else:
+            allowed = "[steps]" if row is not None else f"[steps] or [{', '.join(map(str, self._shape))}, steps]"
+            invalid(op, "voltage_signal", f"shape {list(signal.shape)}", f"have shape {allowed}")
+        tolerance = 0.0 if rel_tol is None else check_float(op, "rel_tol", rel_tol, 0, 1, exclusive=True)
+        steps = signal.shape[-1]
+        current = torch.empty((count, steps), dtype=torch.float64) if return_current else None
+        self.sync()
+        seed = _ops.random_seed() if self._draws_noise() else 0
+        self._call(_engine.simulate, self.time_series_resolution, signal, current, seed, row or 0, tolerance, rows=rows)
+        return None if current is None else current.view(*shape, steps)
+
+    def _draws_noise(self) -> bool:
+        switch = getattr(self.memristor_model, "noise_switch", None)
+        if switch is None:
+            return False
+        on = self.parameter(switch)
+        return bool((on != 0).any()) if isinstance(on, Tensor) else on != 0

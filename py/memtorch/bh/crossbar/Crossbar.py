@@ -1,0 +1,369 @@
+"""Crossbars of memristors: one device at every crossing of a word line (row) and a bit line (column)."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from memtorch import _ops
+from memtorch._errors import check_bool, check_int, check_shape, check_tensor, invalid
+from memtorch.bh._device_array import DeviceArray
+from memtorch.bh._device_indexing import DeviceIndexing
+from memtorch.bh.crossbar._operations import DoubleColumnOperation, SingleColumnOperation, read_matrix
+from memtorch.bh.memristor._engine_model import is_engine_model
+from memtorch.bh.StochasticParameter import draw
+
+__all__ = ["Crossbar", "Scheme", "init_crossbar"]
+
+
+@enum.unique
+class Scheme(enum.Enum):
+    """How crossbars represent signed weights."""
+
+    SingleColumn = 1
+    DoubleColumn = 2
+
+
+class Crossbar(nn.Module):
+    """An array of devices in tiles.
+
+    Example:
+        >>> crossbar = memtorch.bh.crossbar.Crossbar(
+        ...     memtorch.bh.memristor.VTEAM, {"r_on": 1e2, "r_off": 1e4}, shape=(100, 100), tile_shape=(64, 64)
+        ... )
+        >>> crossbar.write_conductance_matrix(torch.empty(100, 100).uniform_(1e-4, 1e-2))
+        >>> currents = crossbar.read(torch.rand(8, 100))
+
+    ``conductance_matrix`` and the devices' conductances are one storage: what one shows, the other holds. Cells of the
+    last tiles beyond the matrix are padding: physical devices at 1 / r_off that nothing writes or reads.
+
+    Args:
+        memristor_model: A class of ``memtorch.bh.memristor``.
+        memristor_model_params: Its parameters by name; stochastic ones are drawn for every device.
+        shape: Of the weights that the crossbar holds, outputs first: (columns, rows), or (outputs, ...) of a
+            convolution with 3 to 5 dimensions, where rows is the product of all but the first.
+        tile_shape: (tile_rows, tile_columns); None: one array.
+        use_bindings: Accepted for compatibility, without effect.
+        cuda_malloc_heap_size: Accepted for compatibility, without effect.
+        random_crossbar_init: Devices start at conductances uniform in [1/r_off, 1/r_on] instead of at 1/r_off.
+
+    Attributes:
+        rows: Word lines: inputs.
+        columns: Bit lines: outputs.
+        shape: As given.
+        tile_shape: As given.
+        tiles_map: Numbers of the tiles [tiles down, tiles across], or None.
+        devices: The devices [rows, columns], or [tiles, tile_rows, tile_columns].
+        conductance_matrix: Their conductances (S), the same shape.
+        r_on_mean: r_on as given, ohm; the mean if it is stochastic.
+        r_off_mean: r_off likewise.
+        time_series_resolution: Time between voltage samples (s).
+
+    Raises:
+        InvalidArgument: Not a device model, or a parameter or shape out of range.
+    """
+
+    devices: DeviceArray
+
+    def __init__(
+        self,
+        memristor_model: type,
+        memristor_model_params: Mapping[str, Any],
+        shape: tuple[int, ...],
+        tile_shape: tuple[int, int] | None = None,
+        use_bindings: bool = True,
+        cuda_malloc_heap_size: int | None = 50,
+        random_crossbar_init: bool = False,
+    ) -> None:
+        super().__init__()
+        op = "Crossbar"
+        reference = _reference_device(op, memristor_model, memristor_model_params)
+        self.memristor_model = memristor_model
+        self.memristor_model_params = dict(memristor_model_params)
+        self.shape = check_shape(op, "shape", shape, (2, 3, 4, 5))
+        self.tile_shape = None if tile_shape is None else check_shape(op, "tile_shape", tile_shape, 2)
+        self.use_bindings = check_bool(op, "use_bindings", use_bindings)
+        if cuda_malloc_heap_size is not None:
+            check_int(op, "cuda_malloc_heap_size", cuda_malloc_heap_size, 1)
+        self.cuda_malloc_heap_size = cuda_malloc_heap_size
+        self.columns, self.rows = self.shape[0], math.prod(self.shape[1:])
+        self.r_on_mean: float = reference.r_on
+        self.r_off_mean: float = reference.r_off
+        self.tiles_map: Tensor | None = None
+        cells: tuple[int, ...] = (self.rows, self.columns)
+        if self.tile_shape is not None:
+            down, across = (-(-n // t) for n, t in zip(cells, self.tile_shape, strict=True))
+            # float32, as 1.1.6 has it.
+            self.tiles_map = torch.arange(down * across, dtype=torch.float32).view(down, across)
+            cells = (down * across, *self.tile_shape)
+        self.devices = DeviceArray(memristor_model, memristor_model_params, cells, conductance=0.0)
+        if check_bool(op, "random_crossbar_init", random_crossbar_init):
+            with torch.no_grad():
+                self.devices.g.uniform_(1 / self.r_off_mean, 1 / self.r_on_mean)
+            self.devices.set_conductance()
+
+    # ---- Conductances and devices ----------------------------------------------------------------------------------
+
+    @property
+    def conductance_matrix(self) -> Tensor:
+        """Conductances (S) of all cells, padding included; writing into it, or assigning it, writes the devices."""
+        return self.devices.g
+
+    @property
+    def max_abs_conductance(self) -> Tensor:
+        """The largest conductance of any cell (S), a tensor []."""
+        return self.devices.g.abs().max()
+
+    @property
+    def time_series_resolution(self) -> float:
+        """Time between voltage samples (s)."""
+        return self.devices.time_series_resolution
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "conductance_matrix":
+            self.devices.write_g(value)
+        elif name == "devices" and "devices" in self.__dict__.get("_modules", {}):
+            self._adopt(value)
+        else:
+            super().__setattr__(name, value)
+
+    def _adopt(self, devices: Any) -> None:
+        """Takes over the devices that a routine returned: this crossbar's own, another array, or an object array."""
+        if devices is self.devices:
+            return
+        op = "Crossbar"
+        if not isinstance(devices, (DeviceIndexing, np.ndarray)):
+            invalid(op, "devices", type(devices).__name__, "be an array of devices")
+        if tuple(devices.shape) != self.devices.shape:
+            invalid(op, "devices", f"shape {tuple(devices.shape)}", f"have shape {self.devices.shape}")
+        if isinstance(devices, DeviceArray) and devices.memristor_model is self.memristor_model:
+            self._modules["devices"] = devices
+            return
+        self.devices[:] = devices
+
+    def matrix(self) -> Tensor:
+        """Conductances [rows, columns] (S) without padding: the matrix itself, or gathered from tiles."""
+        if self.tile_shape is None:
+            return self.devices.g
+        return _ops.gather_tiles(self.devices.g, self.rows, self.columns)
+
+    def update(self, from_devices: bool = True, parallelize: bool = False) -> None:
+        """Makes conductances and states agree.
+
+        Either way a state first follows what was written to its conductance, and both are within the device's range
+        afterwards.
+
+        Args:
+            from_devices: Derive the conductances from the states (True) or the states from the conductances (False).
+            parallelize: Accepted for compatibility; the devices are always updated together.
+
+        Raises:
+            InvalidArgument: A conductance that is not finite.
+        """
+        check_bool("update", "parallelize", parallelize)
+        if check_bool("update", "from_devices", from_devices):
+            self.devices.update_conductance()
+        else:
+            self.devices.set_conductance()
+
+    # ---- Writing ---------------------------------------------------------------------------------------------------
+
+    def write_conductance_matrix(
+        self,
+        conductance_matrix: Tensor,
+        transistor: bool = True,
+        programming_routine: Callable[..., Any] | None = None,
+        programming_routine_params: Mapping[str, Any] = {},
+    ) -> None:
+        """Writes the conductances of all devices, clipped to what each can hold. Padding cells go to 1 / r_off.
+
+        Args:
+            conductance_matrix: Target conductances (S) in the crossbar's ``shape``: [columns, rows], or
+                [outputs, ...].
+            transistor: Every cell has a transistor and is written exactly (True), or ``programming_routine`` writes
+                the used cells one by one (False).
+            programming_routine: ``f(crossbar, point, conductance, **params)``, where point is the cell's index into
+                ``devices``; returns the devices.
+            programming_routine_params: Further keyword arguments of the routine.
+
+        Raises:
+            InvalidArgument: Another shape, targets that are not finite, or a missing routine.
+        """
+        op = "write_conductance_matrix"
+        targets = check_tensor(op, "conductance_matrix", conductance_matrix, self._written_shape(conductance_matrix))
+        targets = targets.detach().reshape(self.columns, self.rows).T
+        if not check_bool(op, "transistor", transistor):
+            if not callable(programming_routine):
+                invalid(op, "programming_routine", programming_routine, "be given if transistor is False")
+            self._program(targets, programming_routine, dict(programming_routine_params))
+            return
+        with torch.no_grad():
+            if self.tile_shape is None:
+                self.devices.g.copy_(targets)
+            else:
+                _ops.scatter_tiles_(targets.to(self.devices.g.dtype), self.devices.g)
+        self.devices.set_conductance()
+
+    def _written_shape(self, conductance_matrix: Any) -> tuple[int, ...]:
+        """The shape that a written matrix must have; convolution kernels may come flattened."""
+        flat = (self.columns, self.rows)
+        return flat if getattr(conductance_matrix, "ndim", None) == 2 else self.shape
+
+    def _program(self, targets: Tensor, routine: Callable[..., Any], params: dict[str, Any]) -> None:
+        low, high = (1 / torch.as_tensor(self.devices.parameter(r), dtype=torch.float64) for r in ("r_off", "r_on"))
+        low, high = (bound.expand(self.devices.shape) for bound in (low, high))
+        for point, row, column in self._used_cells():
+            target = min(max(float(targets[row, column]), float(low[point])), float(high[point]))
+            self.devices = routine(self, point, target, **params)
+        self.update(from_devices=True)
+
+    def _used_cells(self) -> Iterator[tuple[tuple[int, ...], int, int]]:
+        """Index into ``devices``, row and column of every cell that is not padding, tile by tile."""
+        height, width = self.tile_shape or (self.rows, self.columns)
+        tile = 0
+        for top in range(0, self.rows, height):
+            for left in range(0, self.columns, width):
+                for row in range(top, min(top + height, self.rows)):
+                    for column in range(left, min(left + width, self.columns)):
+                        cell = (row - top, column - left)
+                        yield (cell if self.tile_shape is None else (tile, *cell)), row, column
+                tile += 1
+
+    # ---- Reading ---------------------------------------------------------------------------------------------------
+
+    def read(
+        self,
+        v: Tensor,
+        *,
+        ADC_resolution: int | None = None,
+        ADC_overflow_rate: float = 0.0,
+        quant_method: str | None = None,
+        ADC_range: float | None = None,
+    ) -> Tensor:
+        """Currents of the columns at voltages on the rows, with ideal wires; differentiable.
+
+        Args:
+            v: Voltages (V) [inputs, rows], or [rows].
+            ADC_resolution: Bits of the converters, one per tile and input; takes effect with ``quant_method``.
+            ADC_overflow_rate: Fraction of a converter's inputs that may lie beyond its range, in [0, 1].
+            quant_method: One of ``memtorch.bh.quant_methods``; None: no converters.
+            ADC_range: Fixed converter range [-ADC_range, ADC_range] (A); None: each takes it from its inputs.
+
+        Returns:
+            Currents (A) [inputs, columns], or [columns].
+
+        Raises:
+            InvalidArgument: Another shape, voltages that are not finite, or a bad converter option.
+        """
+        op = "read"
+        adc = _ops.Adc.parse(op, ADC_resolution, ADC_overflow_rate, quant_method, ADC_range)
+        return read_matrix(op, v, self.matrix(), self.tile_shape, adc)
+
+    def __repr__(self) -> str:
+        tiles = "" if self.tile_shape is None else f", {self.devices.shape[0]} tiles of {self.tile_shape}"
+        stored = sum(buffer.numel() * buffer.element_size() for buffer in self.devices.buffers())
+        return (
+            f"{type(self).__name__}({self.memristor_model.__name__}, rows={self.rows}, columns={self.columns}{tiles}, "
+            f"{self.devices.size} devices in {stored} bytes)"
+        )
+
+
+def _reference_device(op: str, memristor_model: Any, params: Any) -> Any:
+    """A device with the means of all parameters.
+
+    Raises:
+        InvalidArgument: Not a model of the engine, or bad parameters.
+    """
+    if not is_engine_model(memristor_model):
+        must = "be one of the classes of memtorch.bh.memristor (models written in Python stand alone in this version)"
+        invalid(op, "memristor_model", getattr(memristor_model, "__name__", memristor_model), must)
+    if not isinstance(params, Mapping):
+        invalid(op, "memristor_model_params", params, "be a dict of keyword arguments of the memristor model")
+    means = {name: _mean(name, value) for name, value in params.items()}
+    return memristor_model(**{**means, "reference": True})
+
+
+def _mean(name: str, value: Any) -> Any:
+    if callable(value):
+        return draw(name, value, mean=True)
+    if isinstance(value, (Tensor, np.ndarray)) and value.ndim > 0:
+        return float(value.mean())
+    return value
+
+
+def init_crossbar(
+    weights: Tensor,
+    memristor_model: type,
+    memristor_model_params: Mapping[str, Any],
+    transistor: bool,
+    mapping_routine: Callable[..., Any],
+    programming_routine: Callable[..., Any] | None,
+    programming_routine_params: Mapping[str, Any] = {},
+    p_l: float | None = None,
+    scheme: Scheme = Scheme.DoubleColumn,
+    tile_shape: tuple[int, int] | None = (128, 128),
+    use_bindings: bool = True,
+    cuda_malloc_heap_size: int | None = 50,
+    random_crossbar_init: bool = False,
+) -> tuple[list[Crossbar], Callable[..., Any]]:
+    """Builds the crossbars of a weight tensor and writes them.
+
+    Args:
+        weights: [outputs, inputs], or [outputs, ...] of a convolution.
+        memristor_model: A class of ``memtorch.bh.memristor``.
+        memristor_model_params: Its parameters by name.
+        transistor: Every cell has a transistor and is written exactly (True), or the routine below writes (False).
+        mapping_routine: ``f(weights, r_on, r_off, scheme=, p_l=)`` that gives the target conductances: (positive,
+            negative) or one tensor. r_on and r_off are the given ones, the means if they are stochastic.
+        programming_routine: Writes one passive cell; see ``Crossbar.write_conductance_matrix``.
+        programming_routine_params: Further keyword arguments of it.
+        p_l: Proportion of the weights to retain; None: all.
+        scheme: How signed weights are represented.
+        tile_shape: (tile_rows, tile_columns); None: one array.
+        use_bindings: Accepted for compatibility, without effect.
+        cuda_malloc_heap_size: Accepted for compatibility, without effect.
+        random_crossbar_init: Devices start at random conductances before they are written.
+
+    Returns:
+        The crossbars ([positive, negative], or one), and ``out(crossbars, operation, **kwargs)``, which gives
+        ``operation(positive) - operation(negative)``, or for the single column scheme ``operation(crossbar)`` minus
+        the same operation on a reference column of conductance (1/r_on + 1/r_off) / 2.
+
+    Raises:
+        InvalidArgument: An argument out of range, or a routine that returns the wrong thing.
+    """
+    op = "init_crossbar"
+    check_tensor(op, "weights", weights)
+    if not isinstance(scheme, Scheme):
+        invalid(op, "scheme", scheme, f"be one of {', '.join(map(str, Scheme))}")
+    if not callable(mapping_routine):
+        invalid(op, "mapping_routine", mapping_routine, "be a function")
+    reference = _reference_device(op, memristor_model, memristor_model_params)
+    mapped = mapping_routine(weights, reference.r_on, reference.r_off, scheme=scheme, p_l=p_l)
+    double = scheme is Scheme.DoubleColumn
+    targets = list(mapped) if isinstance(mapped, (tuple, list)) else [mapped]
+    if len(targets) != (2 if double else 1):
+        expected = "two tensors (positive, negative)" if double else "one tensor"
+        invalid(op, "mapping_routine", f"{len(targets)} tensors", f"return {expected} for {scheme}")
+    crossbars = []
+    for target in targets:
+        crossbar = Crossbar(
+            memristor_model,
+            memristor_model_params,
+            tuple(weights.shape),
+            tile_shape,
+            use_bindings,
+            cuda_malloc_heap_size,
+            random_crossbar_init,
+        )
+        crossbar.write_conductance_matrix(target, transistor, programming_routine, programming_routine_params)
+        crossbars.append(crossbar)
+    if double:
+        return crossbars, DoubleColumnOperation()
+    return crossbars, SingleColumnOperation((1 / reference.r_on + 1 / reference.r_off) / 2)

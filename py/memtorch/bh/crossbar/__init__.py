@@ -1,0 +1,15 @@
+"""Crossbars and their tiles."""
+
+from memtorch.bh.crossbar.Crossbar import Crossbar, Scheme, init_crossbar
+from memtorch.bh.crossbar.Tile import Tile, gen_tiles, tile_matmul, tile_matmul_row, tiled_inference
+
+__all__ = [
+    "Crossbar",
+    "Scheme",
+    "Tile",
+    "gen_tiles",
+    "init_crossbar",
+    "tile_matmul",
+    "tile_matmul_row",
+    "tiled_inference",
+]

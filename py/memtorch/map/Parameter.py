@@ -1,0 +1,96 @@
+"""Mapping of weights to conductances."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from memtorch._errors import check_float, check_tensor, invalid
+from memtorch.bh.crossbar import Scheme
+
+__all__ = ["naive_map"]
+
+
+def naive_map(
+    weight: Tensor, r_on: float, r_off: float, scheme: Scheme, p_l: float | None = None
+) -> Tensor | tuple[Tensor, Tensor]:
+    """Maps weights linearly to conductances.
+
+    With w_max the largest magnitude that is kept, g_on = 1 / r_on and g_off = 1 / r_off:
+
+    * double column: g_pos = g_off + (g_on - g_off) max(w, 0) / w_max, g_neg the same of -w; the weight is proportional
+      to g_pos - g_neg;
+    * single column: [-w_max, w_max] maps to [g_off, g_on]; the weight is proportional to g - g_m, where
+      g_m = (g_on + g_off) / 2 is the conductance of the reference column.
+
+    Weights that are all zero give a difference of zero.
+
+    Args:
+        weight: Any shape and floating dtype, any strides.
+        r_on: Low resistance, ohm.
+        r_off: High resistance, ohm.
+        scheme: How a weight is represented.
+        p_l: Proportion of the weights to retain, in (0, 1]: w_max is the magnitude that this proportion does not
+            exceed, larger weights saturate. None: all, as 1.
+
+    Returns:
+        Conductances in siemens, the shape of ``weight``, float32 (float64 for a float64 weight): (positive, negative)
+        for the double column, one tensor for the single column.
+
+    Raises:
+        InvalidArgument: Resistances that are not 0 < r_on < r_off, weights that are empty, not real or not finite,
+            ``p_l`` out of range or so small that only zeros are retained, an unknown scheme.
+    """
+    g_off, g_on = _conductance_range(r_on, r_off)
+    if not isinstance(scheme, Scheme):
+        invalid("naive_map", "scheme", scheme, f"be one of {', '.join(map(str, Scheme))}")
+    check_tensor("naive_map", "weight", weight, finite=False)
+    if not weight.is_floating_point() or weight.numel() == 0:
+        invalid("naive_map", "weight", f"{weight.dtype}, shape {list(weight.shape)}", "be floating point and not empty")
+    with torch.no_grad():
+        w = weight.detach()
+        w = w if w.dtype in (torch.float32, torch.float64) else w.float()
+        low, high = (bound.item() for bound in torch.aminmax(w))
+        if not (math.isfinite(low) and math.isfinite(high)):
+            invalid("naive_map", "weight", f"range {low:g} to {high:g}", "be finite")
+        w_max = max(-low, high)
+        if p_l is not None:
+            w_max = _retained_maximum(w, w_max, p_l)
+        if scheme is Scheme.SingleColumn:
+            return _linear(w, w_max, (g_on + g_off) / 2, (g_on - g_off) / 2, g_off, g_on)
+        return (
+            _linear(w, w_max, g_off, g_on - g_off, g_off, g_on),
+            _linear(w, w_max, g_off, g_off - g_on, g_off, g_on),
+        )
+
+
+def _conductance_range(r_on: float, r_off: float) -> tuple[float, float]:
+    """(1 / r_off, 1 / r_on) of checked resistances, siemens."""
+    low = check_float("naive_map", "r_on", r_on, 0, exclusive=True, unit="ohm")
+    high = check_float("naive_map", "r_off", r_off, 0, exclusive=True, unit="ohm")
+    if low >= high:
+        invalid("naive_map", "r_on", r_on, f"be smaller than r_off ({r_off} ohm)", "ohm")
+    return 1 / high, 1 / low
+
+
+def _retained_maximum(w: Tensor, largest: float, p_l: float) -> float:
+    """The smallest magnitude that at least a proportion ``p_l`` of the weights does not exceed."""
+    p_l = check_float("naive_map", "p_l", p_l, 0, 1, exclusive=True)
+    # The product is rounded first: 0.07 * 100 is a little above 7.
+    rank = min(max(math.ceil(round(p_l * w.numel(), 6)), 1), w.numel())
+    retained = float(w.abs().flatten().kthvalue(rank).values.item())
+    if retained == 0 and largest > 0:
+        invalid("naive_map", "p_l", p_l, "be larger: the weights that it retains are all zero")
+    return retained
+
+
+def _linear(w: Tensor, w_max: float, middle: float, slope: float, lower: float, upper: float) -> Tensor:
+    """clamp(middle + slope * w / w_max, lower, upper) in two passes over the weights; ``middle`` if w_max is zero."""
+    scale = slope / w_max if w_max > 0 else 0.0
+    # A clamp of the sum instead of w itself also holds the rounded result within the device's range.
+    start = torch.tensor(middle, dtype=w.dtype, device=w.device)
+    if abs(scale) > torch.finfo(w.dtype).max:  # w_max is subnormal
+        return torch.add(start.double(), w.double() / w_max, alpha=slope).clamp_(lower, upper).to(w.dtype)
+    return torch.add(start, w, alpha=scale).clamp_(lower, upper)

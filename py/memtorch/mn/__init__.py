@@ -1,0 +1,9 @@
+"""Memristive counterparts of torch.nn layers, and ``patch_model``, which puts them into a network."""
+
+from memtorch.mn.Conv1d import Conv1d
+from memtorch.mn.Conv2d import Conv2d
+from memtorch.mn.Conv3d import Conv3d
+from memtorch.mn.Linear import Linear
+from memtorch.mn.Module import patch_model, supported_module_parameters
+
+__all__ = ["Conv1d", "Conv2d", "Conv3d", "Linear", "patch_model", "supported_module_parameters"]

@@ -1,0 +1,125 @@
+"""The methods that ``patch_model`` adds to a model."""
+
+from __future__ import annotations
+
+import inspect
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from torch import nn
+
+from memtorch._errors import check_bool, check_int, invalid
+from memtorch.mn._layer import MemristiveLayer
+
+__all__ = ["add_methods", "layers_of"]
+
+
+class ModelMethod:
+    """A function with a model as its first argument.
+
+    Unlike a bound method it can be an attribute of that model through pickle and deepcopy, which bind it to the copy,
+    and it does not keep the model alive: a patched model is freed as soon as its last user is gone.
+    """
+
+    def __init__(self, function: Callable[..., Any], model: nn.Module) -> None:
+        self.__func__ = function
+        self.__name__ = function.__name__
+        self.__doc__ = function.__doc__
+        parameters = list(inspect.signature(function).parameters.values())
+        self.__signature__ = inspect.Signature(parameters[1:])
+        self._model = weakref.ref(model)
+
+    @property
+    def __self__(self) -> nn.Module:
+        model = self._model()
+        if model is None:
+            raise ReferenceError(f"[{self.__name__}] the patched model no longer exists; keep a reference to it")
+        return model
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.__func__(self.__self__, *args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<method {self.__name__}{self.__signature__} of a patched {type(self.__self__).__name__}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ModelMethod, (self.__func__, self.__self__)
+
+
+def layers_of(model: nn.Module) -> Iterator[MemristiveLayer]:
+    """The memristive layers of a model, shared ones once."""
+    return (module for module in model.modules() if isinstance(module, MemristiveLayer))
+
+
+def tune_(model: nn.Module, tune_kwargs: Mapping[Any, Mapping[str, Any]] | None = None) -> None:
+    """Tunes every memristive layer, or none if one of them cannot be tuned.
+
+    Args:
+        model: The patched model.
+        tune_kwargs: Arguments of the layers' ``tune`` methods by layer type: ``{str(type(layer)): {...}}``, the type
+            itself serves as well.
+
+    Raises:
+        InvalidArgument: ``tune_kwargs`` names an unknown type, or ``disable_legacy`` has removed the digital weights.
+    """
+    given = {str(kind): dict(kwargs) for kind, kwargs in (tune_kwargs or {}).items()}
+    layers = list(layers_of(model))
+    known = sorted({str(type(layer)) for layer in layers})
+    for kind in given:
+        if kind not in known:
+            invalid("tune_", "tune_kwargs", kind, f"have keys among {', '.join(known)}")
+    before = [layer.transform_output for layer in layers]
+    try:
+        for layer in layers:
+            layer.tune(**given.get(str(type(layer)), {}))
+    except BaseException:
+        for layer, transform in zip(layers, before, strict=True):
+            layer.transform_output = transform
+        raise
+
+
+def forward_legacy(model: nn.Module, enable: bool) -> None:
+    """Lets every memristive layer compute digitally (True) or on its crossbars (False).
+
+    Args:
+        model: The patched model.
+        enable: Digitally.
+
+    Raises:
+        InvalidArgument: ``enable`` is not True or False.
+    """
+    enable = check_bool("forward_legacy", "enable", enable)
+    for layer in layers_of(model):
+        layer.forward_legacy_enabled = enable
+
+
+def disable_legacy(model: nn.Module) -> None:
+    """Frees the digital weights of every memristive layer and removes ``model.forward_legacy``.
+
+    Nothing that compares with the digital layer, such as tuning, works afterwards.
+    """
+    for layer in layers_of(model):
+        layer.drop_digital_weights()
+    vars(model).pop("forward_legacy", None)
+
+
+def set_cuda_malloc_heap_size(model: nn.Module, cuda_malloc_heap_size: int) -> None:
+    """Accepted for compatibility with MemTorch 1.1.6; without effect.
+
+    Args:
+        model: The patched model.
+        cuda_malloc_heap_size: A positive integer, MB.
+
+    Raises:
+        InvalidArgument: It is not.
+    """
+    check_int("set_cuda_malloc_heap_size", "cuda_malloc_heap_size", cuda_malloc_heap_size, 1)
+    for layer in layers_of(model):
+        layer.cuda_malloc_heap_size = cuda_malloc_heap_size
+
+
+def add_methods(model: nn.Module) -> None:
+    """Gives a patched model its methods."""
+    for function in (tune_, forward_legacy, disable_legacy, set_cuda_malloc_heap_size):
+        setattr(model, function.__name__, ModelMethod(function, model))

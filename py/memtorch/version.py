@@ -1,0 +1,3 @@
+"""The version; "cpu" stands in it for builds without CUDA, because users test for that."""
+
+__version__ = "2.0.0+cpu"

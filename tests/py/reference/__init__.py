@@ -1,0 +1,1 @@
+"""Slow oracles in plain Python, written from the published equations and independent of the engine."""

@@ -1,0 +1,68 @@
+"""Where 1.1.6 users find things."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+import types
+
+import pytest
+
+import memtorch
+
+NAMESPACES = {
+    "memtorch.bh": "Crossbar Data_Driven Data_Driven2021 Dict2Obj LinearIonDrift Scheme Stanford_PKU "
+    "StochasticParameter Tile VTEAM crossbar gen_tiles init_crossbar memristor quant_methods quantize tile_matmul "
+    "tile_matmul_row tiled_inference unpack_parameters",
+    "memtorch.bh.memristor": "Data_Driven Data_Driven2021 LinearIonDrift Memristor Stanford_PKU VTEAM window",
+    "memtorch.bh.memristor.window": "Biolek Jogelkar Joglekar Prodromakis",
+    "memtorch.bh.crossbar": "Crossbar Scheme Tile gen_tiles init_crossbar tile_matmul tile_matmul_row tiled_inference",
+    "memtorch.map": "naive_map naive_scale naive_tune",
+    "memtorch.utils": "clip convert_range pad_tensor",
+}
+
+
+@pytest.mark.parametrize("namespace", NAMESPACES)
+def test_names(namespace):
+    module = importlib.import_module(namespace)
+    for name in NAMESPACES[namespace].split():
+        assert hasattr(module, name), name
+        assert name in module.__all__
+
+
+def test_everything_public_stands_in_the_package_too():
+    assert memtorch.VTEAM is memtorch.bh.memristor.VTEAM
+    assert memtorch.naive_map is memtorch.map.naive_map
+    assert memtorch.patch_model is memtorch.mn.patch_model
+    assert memtorch.clip is memtorch.utils.clip
+    assert set(memtorch.__all__) <= set(dir(memtorch))
+
+
+def test_classes_and_functions_hide_their_modules_which_can_still_be_imported_from():
+    assert isinstance(memtorch.bh.crossbar.Crossbar, type)
+    assert isinstance(memtorch.bh.crossbar.Tile, type)
+    assert isinstance(memtorch.bh.memristor.Memristor, type)
+    assert isinstance(memtorch.bh.Quantize, types.ModuleType)
+    assert callable(memtorch.bh.StochasticParameter)
+    from memtorch.bh.crossbar.Crossbar import init_crossbar
+    from memtorch.bh.crossbar.Tile import gen_tiles
+    from memtorch.bh.memristor.Memristor import plot_bipolar_switching_behaviour, plot_hysteresis_loop
+    from memtorch.bh.StochasticParameter import Dict2Obj
+
+    assert (init_crossbar, gen_tiles) == (memtorch.bh.init_crossbar, memtorch.bh.gen_tiles)
+    assert callable(plot_hysteresis_loop) and callable(plot_bipolar_switching_behaviour)
+    assert Dict2Obj is memtorch.bh.Dict2Obj
+
+
+def test_the_version_tells_that_this_build_has_no_cuda():
+    assert "cpu" in memtorch.__version__
+
+
+def test_importing_loads_no_plotting_and_no_learning_library():
+    code = "import sys, memtorch; print([m for m in ('matplotlib', 'sklearn', 'scipy') if m in sys.modules])"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert found.stdout.strip() == "[]"

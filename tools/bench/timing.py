@@ -1,0 +1,64 @@
+"""Timing for machines that are shared and noisy: medians, and ratios of runs taken in turn."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+# A Python loop of 10^6 empty steps on the machine where MemTorch 1.1.6 was timed, seconds. Figures of 1.1.6 are scaled
+# by this machine's own time for the same loop before they are compared with.
+REFERENCE_LOOP_SECONDS = 0.041
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the benchmark table."""
+
+    item: str
+    measured: str
+    bound: str
+    holds: bool | None = None
+
+
+def once(run: Callable[[], object]) -> float:
+    """Seconds of one call."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def median(run: Callable[[], object], repeats: int = 9, warmup: int = 2) -> float:
+    """Median seconds of `repeats` calls after `warmup` calls."""
+    for _ in range(warmup):
+        run()
+    return statistics.median(once(run) for _ in range(repeats))
+
+
+def ratio(run: Callable[[], object], reference: Callable[[], object], repeats: int = 25) -> float:
+    """Median over pairs of the time of `run` to that of `reference`, taken in turn so that drift cancels."""
+    for _ in range(3):
+        run()
+        reference()
+    return statistics.median(once(run) / once(reference) for _ in range(repeats))
+
+
+def loop_factor() -> float:
+    """Time of the calibration loop here to its time where 1.1.6 was measured (below 1: this machine is faster)."""
+
+    def loop() -> None:
+        for _ in range(1_000_000):
+            pass
+
+    return median(loop, repeats=5) / REFERENCE_LOOP_SECONDS
+
+
+def at_most(item: str, value: float, bound: float, unit: str = "x", digits: int = 2) -> Row:
+    """A row whose value must not exceed its bound."""
+    return Row(item, f"{value:.{digits}f} {unit}", f"at most {bound:g} {unit}", value <= bound)
+
+
+def at_least(item: str, value: float, bound: float, unit: str = "x", digits: int = 1) -> Row:
+    """A row whose value must reach its bound."""
+    return Row(item, f"{value:.{digits}f} {unit}", f"at least {bound:g} {unit}", value >= bound)

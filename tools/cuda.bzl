@@ -1,0 +1,75 @@
+"""CUDA in the build: the repository rule that finds the toolkit, and a library rule for .cu files."""
+
+load("@cuda_toolkit//:defs.bzl", "NVCC")
+load("//tools:cc.bzl", "mt_cc_library")
+
+# Code for Ampere and Hopper, and PTX that the driver translates for what comes after. Without fused multiply-add and
+# without --use_fast_math, as on the CPU, so that both give the same bits.
+_NVCC_FLAGS = [
+    "-O3",
+    "-std=c++17",
+    "--fmad=false",
+    "-gencode=arch=compute_80,code=sm_80",
+    "-gencode=arch=compute_90,code=[sm_90,compute_90]",
+    "--Werror=all-warnings",
+    "-Xcompiler=-fPIC,-fvisibility=hidden,-ffp-contract=off,-Wall,-Wextra",
+]
+
+def _cuda_object_impl(ctx):
+    if not NVCC:
+        fail("%s needs nvcc: install the CUDA toolkit, or name its folder in CUDA_HOME" % ctx.label)
+    context = cc_common.merge_cc_infos(cc_infos = [dep[CcInfo] for dep in ctx.attr.deps]).compilation_context
+    output = ctx.actions.declare_file(ctx.label.name + ".o")
+    args = ctx.actions.args()
+    args.add_all(_NVCC_FLAGS + ctx.attr.copts)
+    args.add_all(["-I", "."])
+    args.add_all(context.system_includes, before_each = "-isystem")
+    args.add("-c", ctx.file.src)
+    args.add("-o", output)
+    ctx.actions.run(
+        executable = NVCC,
+        arguments = [args],
+        inputs = depset([ctx.file.src] + ctx.files.hdrs, transitive = [context.headers]),
+        outputs = [output],
+        mnemonic = "CudaCompile",
+        progress_message = "Compiling %s for CUDA" % ctx.file.src.short_path,
+        use_default_shell_env = True,
+    )
+    return [DefaultInfo(files = depset([output]))]
+
+_cuda_object = rule(
+    implementation = _cuda_object_impl,
+    attrs = {
+        "copts": attr.string_list(),
+        "deps": attr.label_list(providers = [CcInfo]),
+        "hdrs": attr.label_list(allow_files = True),
+        "src": attr.label(
+            allow_single_file = [".cu"],
+            mandatory = True,
+        ),
+    },
+)
+
+def mt_cuda_library(name, srcs, hdrs = [], copts = [], deps = [], **kwargs):
+    """cc_library of .cu files, with the CUDA runtime linked statically.
+
+    Where nvcc is missing the targets are left out of //..., so that everything else builds.
+    """
+    tags = [] if NVCC else ["manual"]
+    for src in srcs:
+        _cuda_object(
+            name = src[:-len(".cu")] + "_cu",
+            src = src,
+            hdrs = hdrs,
+            copts = copts,
+            tags = tags,
+            deps = deps,
+        )
+    mt_cc_library(
+        name = name,
+        srcs = [":" + src[:-len(".cu")] + "_cu" for src in srcs],
+        hdrs = hdrs,
+        tags = tags,
+        deps = deps + ["@cuda_toolkit//:cudart"],
+        **kwargs
+    )
