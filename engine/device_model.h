@@ -6,25 +6,26 @@
 //
 //   struct Vteam {
 //     static constexpr const char* kName = "VTEAM";
-//     static constexpr const char* kSummary = "...";      one line
-//     static constexpr const char* kReference = "...";    the paper
-//     static constexpr double kTimeStep = 1e-10;          default time_series_resolution, s
-//     static constexpr int kPolarity = -1;                sign of the voltage that raises the conductance
-//     static constexpr bool kReadsFirst = false;          a sample records its current before (true) or after the
-//     update struct Params { double r_off, r_on, ...; };         doubles only struct State { double x; }; doubles only;
-//     columns of a DeviceArray static constexpr Field<Params> kParams[] = {...};   in the order of the 1.1.6 signature
+//     static constexpr const char* kSummary = "...";       one line
+//     static constexpr const char* kReference = "...";     the paper
+//     static constexpr double kTimeStep = 1e-10;           default time_series_resolution, s
+//     static constexpr int kPolarity = -1;                 sign of the voltage that raises the conductance
+//     static constexpr bool kReadsFirst = false;           a sample records its current before the update, or after it
+//     struct Params { double r_off, r_on, ...; };          doubles only
+//     struct State { double x; };                          doubles only; the columns of a DeviceArray
+//     static constexpr Field<Params> kParams[] = {...};    in the order of the 1.1.6 signature
 //     static constexpr Field<State> kState[] = {...};
-//     static void Derive(Params&);                        what follows from the parameters alone
-//     struct Drive { double v, ...; };                    all that follows from voltage, time step and parameters
-//                                                         alone: computed once per sample where devices share both
+//     static void Derive(Params&);                         what follows from the parameters alone
+//     struct Drive { double v, ...; };                     all that follows from voltage, time step and parameters
+//                                                          alone: computed once per sample where devices share both
 //     static Drive MakeDrive(const Params&, double v, double dt);
 //     static void Advance(const Params&, const Drive&, State&, double last_current, double normal);
-//     static double Current(const Params&, const Drive&, const State&);      amperes
-//     static double Conductance(const Params&, const State&);                siemens, what `g` holds
-//     static State FromConductance(const Params&, double g);                 its inverse, g within [1/r_off, 1/r_on]
-//     static State Initial(const Params&);                                   a fresh device
-//     static bool UsesNoise(const Params&);                                  Advance reads `normal`
-//     static std::string Conflict(const Params&);         host: what is wrong between parameters, or empty
+//     static double Current(const Params&, const Drive&, const State&);    amperes
+//     static double Conductance(const Params&, const State&);              siemens, what `g` holds
+//     static State FromConductance(const Params&, double g);               its inverse, g within [1/r_off, 1/r_on]
+//     static State Initial(const Params&);                                 a fresh device
+//     static bool UsesNoise(const Params&);                                whether Advance reads `normal`
+//     static std::string Conflict(const Params&);          host: what is wrong between parameters, or empty
 //   };
 #ifndef MEMTORCH_ENGINE_DEVICE_MODEL_H_
 #define MEMTORCH_ENGINE_DEVICE_MODEL_H_

@@ -1,7 +1,7 @@
 // One binary for every x86-64: a kernel file is compiled once per instruction set and picked at run time.
 //
-// A kernel file (built by mt_simd_library) is compiled three times, with MT_ISA = baseline, avx2 and avx512, and fills a
-// table of function pointers in namespace memtorch::MT_ISA. Its header declares that table in all three namespaces:
+// A kernel file (built by mt_simd_library) is compiled three times, with MT_ISA = baseline, avx2 and avx512, and fills
+// a table of function pointers in namespace memtorch::MT_ISA. Its header declares that table in all three namespaces:
 //
 //   struct RandomKernels { void (*fill_normal)(uint64_t seed, ...); };
 //   namespace baseline { extern const RandomKernels kRandom; }   // and avx2, avx512

@@ -1,6 +1,7 @@
 """The command line: ``memtorch demo``, ``memtorch models``, ``memtorch --version``.
 
-Exit status: 0 done, 1 a file could not be written, 2 a bad option (one line says which and what is allowed), 130 interrupted.
+Exit status: 0 done, 1 a file could not be written, 2 a bad option (one line says which, and what is allowed),
+130 interrupted.
 """
 
 from __future__ import annotations

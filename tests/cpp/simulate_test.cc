@@ -119,8 +119,8 @@ TYPED_TEST(SimulateTest, PerDeviceColumnsOfEqualValuesChangeNothing) {
 
 TYPED_TEST(SimulateTest, ContinuesWhereItStopped) {
   using M = TypeParam;
-  if (std::string(M::kName) == "Stanford_PKU") GTEST_SKIP() << "the temperature starts anew with each call";
-  const auto v = RandomVoltages(60, this->Volts(), 9);
+  auto v = RandomVoltages(60, this->Volts(), 9);
+  v[24] = 0;  // no current flows at the cut: each call starts a device that heats itself (Stanford_PKU) cold
   Columns<M> once(3), twice(3);
   Simulate(M::kName, once.View(), this->Shared(v), {}, nullptr);
   Simulate(M::kName, twice.View(), {v.data(), 25, 0, M::kTimeStep}, {}, nullptr);
