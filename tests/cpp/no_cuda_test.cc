@@ -1,0 +1,32 @@
+// What a build without CUDA says when it is asked for CUDA.
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <stdexcept>
+#include <string>
+
+#include "engine/cuda/kernels.h"
+
+namespace memtorch::cuda {
+namespace {
+
+std::string RefusalOf(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const std::runtime_error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(NoCudaTest, SaysHowToGetIt) {
+  const std::string rest = "] memtorch was built without CUDA; rebuild with --config=cuda";
+  EXPECT_EQ(RefusalOf([] { Simulate("VTEAM", {}, {}, {}, nullptr, nullptr); }), "[simulate" + rest);
+  EXPECT_EQ(RefusalOf([] { SetConductance("VTEAM", {}, {}, nullptr); }), "[set_conductance" + rest);
+  EXPECT_EQ(RefusalOf([] { UpdateConductance("VTEAM", {}, nullptr); }), "[update_conductance" + rest);
+  EXPECT_EQ(RefusalOf([] { Reset("VTEAM", {}, nullptr); }), "[reset" + rest);
+}
+
+}  // namespace
+}  // namespace memtorch::cuda
