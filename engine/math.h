@@ -57,11 +57,16 @@ struct ExpParts {
   double k_a, k_b;
 };
 
-// REQUIRES: |tail| << 1.
-MT_HD ExpParts ReduceExp(double x, double tail) {
-  const double bounded = x < -746 ? -746 : (x > 711 ? 711 : x);
-  const double k = (bounded * 1.4426950408889634 + kShift) - kShift;
-  const double high = bounded - k * kLn2High;
+// e^(x + tail) = (1 + p) * 2^k.
+struct ExpPart {
+  double p;
+  double k;
+};
+
+// REQUIRES: -746 <= x <= 711, |tail| << 1.
+MT_HD ExpPart ReduceBounded(double x, double tail) {
+  const double k = (x * 1.4426950408889634 + kShift) - kShift;
+  const double high = x - k * kLn2High;
   const double low = k * kLn2Low - tail;
   const double r = high - low;
   const double lost = (high - r) - low;
@@ -72,8 +77,14 @@ MT_HD ExpParts ReduceExp(double x, double tail) {
   const double q1 = (1.0 / 720 + r * (1.0 / 5040)) + r2 * (1.0 / 40320 + r * (1.0 / 362880));
   const double q2 = (1.0 / 3628800 + r * (1.0 / 39916800)) + r2 * (1.0 / 479001600 + r * (1.0 / 6227020800));
   const double q = q0 + r4 * (q1 + r4 * q2);
-  const double k_a = (0.5 * k + kShift) - kShift;
-  return {r + (r2 * q + lost), k_a, k - k_a};
+  return {r + (r2 * q + lost), k};
+}
+
+// REQUIRES: |tail| << 1.
+MT_HD ExpParts ReduceExp(double x, double tail) {
+  const ExpPart e = ReduceBounded(x < -746 ? -746 : (x > 711 ? 711 : x), tail);
+  const double k_a = (0.5 * e.k + kShift) - kShift;
+  return {e.p, k_a, e.k - k_a};
 }
 
 // (e^x - 1) / 2: half, so that sinh does not overflow before its result does.
@@ -88,14 +99,20 @@ struct LogParts {
   double k, m;
 };
 
-// REQUIRES: x > 0 and finite; anything else gives a meaningless, harmless result.
-MT_HD LogParts SplitExponent(double x) {
-  const bool subnormal = x < 2.2250738585072014e-308;
-  const uint64_t bits = AsBits(subnormal ? x * 18014398509481984.0 : x);  // 2^54
-  const uint64_t biased = bits + (kOneBits - 0x3fe6a09e667f3bcdu);        // sqrt(1/2)
+// REQUIRES: x > 0, normal and finite; anything else gives a meaningless, harmless result.
+MT_HD LogParts SplitNormal(double x) {
+  const uint64_t bits = AsBits(x);
+  const uint64_t biased = bits + (kOneBits - 0x3fe6a09e667f3bcdu);  // sqrt(1/2)
   // The exponent as a double without a 64-bit integer conversion, which AVX2 lacks.
   const double exponent = AsDouble((biased >> 52) | 0x4330000000000000u) - (4503599627370496.0 + 1023);
-  return {subnormal ? exponent - 54 : exponent, AsDouble(bits - (biased & kExponentMask) + kOneBits)};
+  return {exponent, AsDouble(bits - (biased & kExponentMask) + kOneBits)};
+}
+
+// The same, subnormal numbers included.
+MT_HD LogParts SplitExponent(double x) {
+  const bool subnormal = x < 2.2250738585072014e-308;
+  const LogParts parts = SplitNormal(subnormal ? x * 18014398509481984.0 : x);  // 2^54
+  return {subnormal ? parts.k - 54 : parts.k, parts.m};
 }
 
 // (ln((1 + s) / (1 - s)) - 2 s) / s, z = s^2.
@@ -137,14 +154,35 @@ MT_HD double Log(double x) {
   return internal::LogLimits(x, internal::LogSum(parts.k, parts.m - 1, 0));
 }
 
+// e^x - 1 for 0 <= x <= 700. Like Log1pPositive a shorter way than the general function, for where one device waits for
+// the result of its last step.
+MT_HD double Expm1Positive(double x) {
+  const internal::ExpPart e = internal::ReduceBounded(x, 0);
+  const double a = internal::PowerOfTwo(e.k);
+  return a * e.p + (a - 1);
+}
+
+namespace internal {
+
+// ln u, u = 1 + x rounded, with what the rounding lost.
+MT_HD double Log1pOf(double x, double u, const LogParts& parts) {
+  const double lost = x < 1 ? x - (u - 1) : 1 - (u - x);
+  const bool near_one = parts.k == 0;
+  return LogSum(parts.k, near_one ? x : parts.m - 1, near_one ? 0 : lost / u);
+}
+
+}  // namespace internal
+
 // ln(1 + x), without cancellation near 0.
 MT_HD double Log1p(double x) {
   const double u = 1 + x;
-  const internal::LogParts parts = internal::SplitExponent(u);
-  const double lost = x < 1 ? x - (u - 1) : 1 - (u - x);
-  const bool near_one = parts.k == 0;
-  const double tail = near_one ? 0 : lost / u;
-  return internal::LogLimits(u, internal::LogSum(parts.k, near_one ? x : parts.m - 1, tail));
+  return internal::LogLimits(u, internal::Log1pOf(x, u, internal::SplitExponent(u)));
+}
+
+// The same for 0 <= x < infinity.
+MT_HD double Log1pPositive(double x) {
+  const double u = 1 + x;
+  return internal::Log1pOf(x, u, internal::SplitNormal(u));
 }
 
 MT_HD double Sinh(double x) {

@@ -82,7 +82,7 @@ struct DataDriven {
     const double z = drive.k * (drive.rho - s.r);
     const double bounded = Clamp(z, 0, kCap);
     const double beyond = drive.gain > 1e-200 ? Max(z - kCap, 0) : 0;
-    const double moved = Log1p(drive.gain * Expm1(bounded)) + beyond;
+    const double moved = Log1pPositive(drive.gain * Expm1Positive(bounded)) + beyond;
     const double r = Clamp(s.r + moved * drive.inverse, p.r_on, p.r_off);
     s.r = z > 0 ? r : s.r;
   }

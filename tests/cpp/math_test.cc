@@ -56,12 +56,16 @@ const Case kCases[] = {
     {"Expm1", [](double x) { return Expm1(x); }, expm1l, -40, 709, Case::kEven, 2.0},
     {"Expm1 near 0", [](double x) { return Expm1(x); }, expm1l, -2, 2, Case::kEven, 2.0},
     {"Expm1 tiny", [](double x) { return Expm1(x); }, expm1l, 1e-300, 1, Case::kBothSigns, 2.0},
+    {"Expm1Positive", [](double x) { return Expm1Positive(x); }, expm1l, 0, 700, Case::kEven, 2.0},
+    {"Expm1Positive small", [](double x) { return Expm1Positive(x); }, expm1l, 1e-300, 2, Case::kMagnitudes, 2.0},
     {"Log", [](double x) { return Log(x); }, logl, 1e-307, 1e308, Case::kMagnitudes, 1.0},
     {"Log near 1", [](double x) { return Log(x); }, logl, 0.3, 3, Case::kEven, 1.0},
     {"Log subnormal", [](double x) { return Log(x); }, logl, 5e-324, 1e-307, Case::kMagnitudes, 1.0},
     {"Log1p", [](double x) { return Log1p(x); }, log1pl, -1, 3, Case::kEven, 1.0},
     {"Log1p large", [](double x) { return Log1p(x); }, log1pl, 1, 1e308, Case::kMagnitudes, 1.0},
     {"Log1p tiny", [](double x) { return Log1p(x); }, log1pl, 1e-300, 0.99, Case::kBothSigns, 1.0},
+    {"Log1pPositive", [](double x) { return Log1pPositive(x); }, log1pl, 1e-300, 1e308, Case::kMagnitudes, 1.0},
+    {"Log1pPositive near 1", [](double x) { return Log1pPositive(x); }, log1pl, 0, 3, Case::kEven, 1.0},
     {"Sinh", [](double x) { return Sinh(x); }, sinhl, -710.4, 710.4, Case::kEven, 2.0},
     {"Sinh tiny", [](double x) { return Sinh(x); }, sinhl, 1e-300, 30, Case::kBothSigns, 2.0},
     {"Tanh", [](double x) { return Tanh(x); }, tanhl, -3, 3, Case::kEven, 2.2},
@@ -112,6 +116,8 @@ TEST(MathTest, TreatsEndsOfTheRangeAsC) {
   EXPECT_EQ(Expm1(1e9), kInf);
   EXPECT_EQ(Expm1(-1e9), -1);
   EXPECT_EQ(Expm1(0), 0);
+  EXPECT_EQ(Expm1Positive(0), 0);
+  EXPECT_EQ(Log1pPositive(0), 0);
   EXPECT_EQ(Log(0), -kInf);
   EXPECT_EQ(Log(1), 0);
   EXPECT_EQ(Log(kInf), kInf);

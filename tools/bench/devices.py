@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from timing import Row, at_least, at_most, loop_factor, median, ratio
+from timing import Row, at_least, at_most, median, ratio, times_116
 
 import memtorch
 from memtorch.bh._device_array import DeviceArray
@@ -46,32 +46,43 @@ def with_threads(count: int, run: Callable[[], object]) -> Callable[[], None]:
 
 def rows() -> list[Row]:
     """The rows of this benchmark."""
-    table, factor = [], loop_factor()
+    table = []
     for name, reference_ms in MEMTORCH_116_MS.items():
         model = getattr(memtorch.bh.memristor, name)
-        devices = DeviceArray(model, {}, (DEVICES,))
-        wave = sine(model, STEPS)
-        one_core = with_threads(1, partial(devices.simulate, wave))
-        seconds = median(one_core) / (DEVICES * STEPS)
-        table.append(
-            at_most(
-                f"{name}: {DEVICES} devices, per device and step, one core", seconds * 1e9, BOUND_NS.get(name, 15), "ns"
-            )
-        )
-        if torch.get_num_threads() > 1:
-            two_cores = with_threads(2, partial(devices.simulate, wave))
-            table.append(at_least(f"{name}: one core to two", ratio(one_core, two_cores, 9), 1.6, digits=2))
-        device, long_wave = model(), sine(model, SAMPLES)
-        single = median(partial(device.simulate, long_wave, return_current=True))
-        table.append(
-            at_least(
-                f"{name}: one device, {SAMPLES} samples, 1.1.6 to ours (scaled by the loop)",
-                reference_ms * 1e-3 * factor / single,
-                20,
-            )
-        )
-    table += memory_rows()
+        table += array_rows(model, BOUND_NS.get(name, 15))
+        table.append(single_row(model, reference_ms * 1e-3))
+    return table + memory_rows()
+
+
+def array_rows(model: type, bound_ns: float) -> list[Row]:
+    """Many devices: sharing waveform and parameters, then each with its own; one core, and two."""
+    wave = sine(model, STEPS)
+    shared = DeviceArray(model, {}, (DEVICES,))
+    spread = torch.linspace(0.95, 1.05, DEVICES, dtype=torch.float64)
+    own_params = DeviceArray(model, {"r_off": shared.column("r_off") * spread}, (DEVICES,))
+    own_waves = spread[:, None].numpy() * wave
+    cases = {
+        "": (shared, wave),
+        ", a waveform each": (shared, own_waves),
+        ", an r_off each": (own_params, wave),
+    }
+    table = []
+    for label, (devices, signal) in cases.items():
+        seconds = median(with_threads(1, partial(devices.simulate, signal))) / (DEVICES * STEPS)
+        item = f"{model.__name__}: {DEVICES} devices{label}, per device and step, one core"
+        table.append(at_most(item, seconds * 1e9, bound_ns, "ns"))
+    if torch.get_num_threads() > 1:
+        run = partial(shared.simulate, wave)
+        gain = ratio(with_threads(1, run), with_threads(2, run), 9)
+        table.append(at_least(f"{model.__name__}: one core to two", gain, 1.6, digits=2))
     return table
+
+
+def single_row(model: type, seconds_116: float) -> Row:
+    """One device over a long waveform, against 1.1.6."""
+    run = partial(model().simulate, sine(model, SAMPLES), return_current=True)
+    item = f"{model.__name__}: one device, {SAMPLES} samples, 1.1.6 to ours (scaled by the loop)"
+    return at_least(item, times_116(run, seconds_116), 20)
 
 
 def memory_rows() -> list[Row]:
