@@ -137,10 +137,10 @@ MT_HD void StoreVariable(const typename M::State& s, const Sink& sink) {
   sink(i, s.*kMember);
 }
 
-template <class M, size_t i>
-MT_HD bool IsDefaultSelector(const typename M::Params& p) {
+template <class M, size_t i, class Test>
+MT_HD bool SelectorPasses(const Test& test) {
   constexpr auto kField = M::kParams[i];
-  return !kField.selects || p.*kField.member == kField.value;
+  return !kField.selects || test(i, kField.value);
 }
 
 template <class M, size_t i>
@@ -164,9 +164,9 @@ MT_HD void StoreStateAt(const typename M::State& s, const Sink& sink, std::index
   (StoreVariable<M, i>(s, sink), ...);
 }
 
-template <class M, size_t... i>
-MT_HD bool HasDefaultSelectorsAt(const typename M::Params& p, std::index_sequence<i...>) {
-  return (IsDefaultSelector<M, i>(p) && ...);
+template <class M, class Test, size_t... i>
+MT_HD bool SelectorsPassAt(const Test& test, std::index_sequence<i...>) {
+  return (SelectorPasses<M, i>(test) && ...);
 }
 
 template <class M, size_t... i>
@@ -202,11 +202,12 @@ MT_HD void StoreState(const typename M::State& s, const Sink& sink) {
   internal::StoreStateAt<M>(s, sink, internal::StateIndices<M>());
 }
 
-// Whether all parameters that select a formula (Field::selects) have their defaults; and giving them these.
-template <class M>
-MT_HD bool HasDefaultSelectors(const typename M::Params& p) {
-  return internal::HasDefaultSelectorsAt<M>(p, internal::ParamIndices<M>());
+// Whether test(i, default) holds for every parameter i that selects a formula (Field::selects).
+template <class M, class Test>
+MT_HD bool SelectorsPass(const Test& test) {
+  return internal::SelectorsPassAt<M>(test, internal::ParamIndices<M>());
 }
+// Gives the parameters that select a formula their defaults.
 template <class M>
 MT_HD void SetDefaultSelectors(typename M::Params& p) {
   internal::SetDefaultSelectorsAt<M>(p, internal::ParamIndices<M>());

@@ -212,11 +212,12 @@ MT_HD double Pow(double x, double y) {
   const internal::LogParts parts = internal::SplitExponent(x);
   const double f = parts.m - 1;
   const double g = 2 + f;
-  const double s = f / g;
+  const double inverse = 1 / g;  // its rounding, and that of s, are made good by s_low
+  const double s = f * inverse;
   const double s_high = AsDouble(AsBits(s) & 0xfffffffff8000000u);
   const double g_high = AsDouble(AsBits(g) & 0xfffffffff8000000u);
   const double g_low = f - (g_high - 2);
-  const double s_low = ((f - s_high * g_high) - s_high * g_low) / g;
+  const double s_low = ((f - s_high * g_high) - s_high * g_low) * inverse;
   const double a = parts.k * internal::kLn2High;
   const double b = 2 * s_high;
   const double sum = a + b;

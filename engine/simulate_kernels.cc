@@ -1,5 +1,7 @@
 #include "engine/simulate_kernels.h"
 
+#include <type_traits>
+
 #include "engine/device_model.h"
 #include "engine/devices/models.h"
 #include "engine/math.h"
@@ -25,6 +27,12 @@ constexpr int kWidth = 2;
 #endif
 
 using LaneColumn = double[kLanes];
+
+// A type as a value.
+template <class T>
+struct Type {
+  using type = T;
+};
 
 // The body of every "omp simd" loop below is one call: GCC turns structs that are declared in such a loop itself into
 // arrays in memory, and then does not vectorise it.
@@ -72,8 +80,9 @@ struct SharedParams {
   MT_HD const typename M::Params& At(int) const { return params; }
 };
 
-// Any parameters: every column expanded to the lanes of a block.
-template <class M>
+// Parameters that differ: every column expanded to the lanes of a block. kDefaultSelectors: those that select a formula
+// are at their defaults for all, and constants of the loops as above.
+template <class M, bool kDefaultSelectors>
 struct LaneParams {
   LaneColumn columns[kParamCount<M>];
 
@@ -83,7 +92,11 @@ struct LaneParams {
       for (int lane = 0; lane < span.filled; ++lane) columns[i][lane] = column.data[span.Device(lane) * column.stride];
     }
   }
-  MT_HD typename M::Params At(int lane) const { return LoadParams<M>(LaneSource{columns, lane}); }
+  MT_HD typename M::Params At(int lane) const {
+    typename M::Params params = LoadParams<M>(LaneSource{columns, lane});
+    if constexpr (kDefaultSelectors) SetDefaultSelectors<M>(params);
+    return params;
+  }
 };
 
 // One waveform for all: a drive per sample of the chunk, computed ahead as a vector over the samples.
@@ -106,7 +119,8 @@ struct SharedDrives {
 // Voltages or parameters differ: a drive per lane and sample.
 template <class M>
 struct LaneDrives {
-  LaneColumn v[kSamples];
+  // A few doubles longer than a block: rows a power of two apart would fall into the same sets of the cache.
+  double v[kSamples][kLanes + 8];
   double dt;
 
   template <class Params>
@@ -206,28 +220,33 @@ void SimulateBlock(const SimulateJob& job, const Span& span) {
   StoreDevices<M>(job.devices, params, span, states);
 }
 
-// Whether SharedParams can hold them.
-template <class M>
-bool IsShared(const DeviceView& devices) {
-  for (int i = 0; i < kParamCount<M>; ++i) {
-    if (devices.params[i].stride != 0) return false;
-  }
-  const auto params = LoadParams<M>(typename SharedParams<M>::First{devices.params});
-  return HasDefaultSelectors<M>(params);
+// Calls visit with a value of the type that holds the view's parameters best.
+template <class M, class Visitor>
+MT_HD void WithParamsType(const DeviceView& devices, const Visitor& visit) {
+  const bool default_selectors = SelectorsPass<M>(
+      [&](size_t i, double value) { return devices.params[i].stride == 0 && devices.params[i].data[0] == value; });
+  if (!default_selectors) return visit(Type<LaneParams<M, false>>());
+  bool shared = true;
+  for (int i = 0; i < kParamCount<M>; ++i) shared = shared && devices.params[i].stride == 0;
+  if (shared) return visit(Type<SharedParams<M>>());
+  return visit(Type<LaneParams<M, true>>());
 }
 
 template <class M>
 void SimulateModel(const SimulateJob& job, int64_t begin, int64_t end) {
-  for (; begin < end; begin += kLanes) {
-    const Span span(begin, end);
-    if (!IsShared<M>(job.devices)) {
-      SimulateBlock<M, LaneParams<M>, LaneDrives<M>>(job, span);
-    } else if (job.waveform.device_stride != 0) {
-      SimulateBlock<M, SharedParams<M>, LaneDrives<M>>(job, span);
-    } else {
-      SimulateBlock<M, SharedParams<M>, SharedDrives<M>>(job, span);
+  WithParamsType<M>(job.devices, [&](auto type) {
+    using Params = typename decltype(type)::type;
+    for (; begin < end; begin += kLanes) {
+      const Span span(begin, end);
+      if constexpr (std::is_same_v<Params, SharedParams<M>>) {
+        if (job.waveform.device_stride == 0) {
+          SimulateBlock<M, Params, SharedDrives<M>>(job, span);
+          continue;
+        }
+      }
+      SimulateBlock<M, Params, LaneDrives<M>>(job, span);
     }
-  }
+  });
 }
 
 template <class M, class Params, class Real>
@@ -277,16 +296,15 @@ void SimulateRange(int model, const SimulateJob& job, int64_t begin, int64_t end
 void SetRange(int model, const DeviceView& devices, const ConductanceColumn& target, int64_t begin, int64_t end) {
   WithModelAt(model, [&](auto m) {
     using M = decltype(m);
-    const auto set = IsShared<M>(devices) ? SetModel<M, SharedParams<M>> : SetModel<M, LaneParams<M>>;
-    set(devices, target, begin, end);
+    WithParamsType<M>(devices,
+                      [&](auto type) { SetModel<M, typename decltype(type)::type>(devices, target, begin, end); });
   });
 }
 
 void UpdateRange(int model, const DeviceView& devices, int64_t begin, int64_t end) {
   WithModelAt(model, [&](auto m) {
     using M = decltype(m);
-    const auto update = IsShared<M>(devices) ? UpdateModel<M, SharedParams<M>> : UpdateModel<M, LaneParams<M>>;
-    update(devices, begin, end);
+    WithParamsType<M>(devices, [&](auto type) { UpdateModel<M, typename decltype(type)::type>(devices, begin, end); });
   });
 }
 
