@@ -17,9 +17,12 @@ from memtorch._errors import InvalidArgument
 from memtorch.version import __version__
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from memtorch.demo.study import Draw, StudyOptions
 
 Number = TypeVar("Number", int, float)
+TABLE_WIDTH = 80  # columns that the tables need; a narrower terminal breaks their lines
 INTERRUPTED = 130  # what shells report for a program ended by Ctrl-C: 128 + SIGINT
 
 
@@ -136,7 +139,7 @@ def _add_demo_options(parser: argparse.ArgumentParser) -> None:
         metavar="SIZE",
     )
     add("--seed", "start of everything random", default.seed, type=_number(int, 0, 2**31 - 1), metavar="N")
-    add("--output", "folder for the CSV files and plots", Path("memtorch-demo"), type=Path, metavar="DIR")
+    add("--output", "folder for the CSV files and plots", Path("memtorch-demo"), type=_folder, metavar="DIR")
     add(
         "--draws",
         "how often the devices are drawn anew for each strength of variability",
@@ -198,9 +201,18 @@ def _number(kind: type[Number], low: Number, high: Number) -> Callable[[str], Nu
     return convert
 
 
+def _folder(text: str) -> Path:
+    """A path; an empty one, such as a shell variable that is not set, would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name of a folder expected, got ''")
+    return Path(text)
+
+
 def _demo(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from rich.console import Console
 
+    # Imported here, because an interrupt between the last draw and the files must not lose the draws.
+    from memtorch.demo import plots, report  # noqa: F401
     from memtorch.demo.progress import ProgressReporter
     from memtorch.demo.study import DRAWS, MODELS, QUICK_DRAWS, Study, StudyOptions
 
@@ -234,24 +246,25 @@ def _demo(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
 
 def _report(options: StudyOptions, draws: Sequence[Draw], folder: Path) -> None:
-    from rich.console import Console
-
-    from memtorch.demo import report
-    from memtorch.demo.plots import write_plots
+    from memtorch.demo import plots, report
 
     rows, columns = options.tile_shape
     title = f"Handwritten digits on {options.model.__name__} crossbars, tiles {rows}x{columns}, seed {options.seed}"
-    # What an interrupt must not lose comes first.
+    # What an interrupt must not lose comes first; a reader who leaves early (head) must not cost a file.
     written = [*report.write_csv(folder, draws), report.write_options(folder, options)]
-    console = Console(highlight=False)
-    console.print(report.table(report.summarize(draws), title))
-    console.print(report.LEGEND, markup=False)
-    written += write_plots(folder, draws)
-    console.print(f"Written to {folder}: {', '.join(path.name for path in written)}", markup=False, soft_wrap=True)
+    console = _console()
+    try:
+        written += plots.write_plots(folder, draws)
+    finally:
+        console.print(report.table(report.summarize(draws), title))
+        console.print(report.LEGEND, markup=False)
+        console.print(f"Written to {folder}: {', '.join(path.name for path in written)}", markup=False, soft_wrap=True)
 
 
 def _prepare_folder(folder: Path, parser: argparse.ArgumentParser) -> None:
     """Creates the folder and tries to write to it, before a minute of work is spent."""
+    if folder.exists() and not folder.is_dir():
+        parser.error(f"argument --output: {folder} is not a folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -260,16 +273,32 @@ def _prepare_folder(folder: Path, parser: argparse.ArgumentParser) -> None:
         parser.error(f"argument --output: cannot write to {folder}: {error.strerror}")
 
 
+def _console() -> Console:
+    """Standard output, for tables.
+
+    Unlike rich's own it cuts off no number on a narrow terminal, and leaves it to `main` to end well when the reader is
+    gone.
+    """
+    from rich.console import Console
+
+    class Output(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    console = Output(highlight=False)
+    console.width = max(console.width, TABLE_WIDTH)
+    return console
+
+
 def _models(options: argparse.Namespace) -> int:
     from rich import box
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     from memtorch.bh._model_table import model_table
     from memtorch.demo.study import MODELS
 
-    console = Console(highlight=False)
+    console = _console()
     for model in MODELS:
         table = model_table(model.__name__)
         shown = Table(

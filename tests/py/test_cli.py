@@ -14,6 +14,7 @@ import pytest
 
 import memtorch
 from memtorch import cli
+from memtorch.demo import plots
 from memtorch.demo.study import Draw, Experiment, Study
 
 TIMEOUT = 120  # seconds; far above what anything here takes
@@ -46,6 +47,7 @@ def status_and_lines(arguments: list[str], capsys: pytest.CaptureFixture[str]) -
         (["demo", "--tile-shape", "128"], "128x128"),
         (["demo", "--tile-shape", "1x2x3"], "1x2x3"),
         (["demo", "--tile-shape", "-4", "4"], "--tile-shape"),
+        (["demo", "--output", ""], "--output"),
         (["demo", "--seed", "1.5"], "0 to"),
         (["demo", "--seed", "-1"], "0 to"),
         (["demo", "--draws", "0"], "1 to"),
@@ -136,11 +138,19 @@ def test_models_lists_every_parameter_with_its_unit(capsys: pytest.CaptureFixtur
 
 
 def test_models_into_a_closed_pipe_is_silent() -> None:
-    with subprocess.Popen(command("models"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    status, error = run_into_a_closed_pipe("models")
+    assert status == 0
+    assert error == ""
+
+
+def run_into_a_closed_pipe(*arguments: str) -> tuple[int, str]:
+    """Exit status and standard error of a command whose reader has left before it prints."""
+    with subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
-        assert process.stderr.read() == ""
+        error = process.stderr.read()
+    return process.returncode, error
 
 
 def fixed_run(accuracies: list[float], then: BaseException | None = None) -> Callable[..., Iterator[Draw]]:
@@ -216,6 +226,55 @@ def test_a_real_interrupt_leaves_results_and_status_130(tmp_path: pathlib.Path) 
     assert "ideal crossbars" in output
     assert (tmp_path / "results.csv").read_text().splitlines()[1].startswith("digital,")
     assert (tmp_path / "accuracy_adc.png").exists()
+
+
+def test_a_demo_whose_reader_has_left_writes_every_file(tmp_path: pathlib.Path) -> None:
+    status, error = run_into_a_closed_pipe("demo", "--epochs", "1", "--draws", "1", "--output", str(tmp_path))
+    assert status == 0
+    assert "rror" not in error
+    assert len(list(tmp_path.glob("*.png"))) == 4
+
+
+@pytest.mark.parametrize("columns", ["20", "60"])
+def test_a_narrow_terminal_costs_no_number(
+    columns: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr(Study, "run", fixed_run([97.5]))
+    assert cli.main(["demo", "--output", str(tmp_path)]) == 0
+    assert re.search(r"8-bit ADC +97\.50 +1 +25\.00 %", capsys.readouterr().out)
+
+
+def test_an_interrupt_while_plotting_still_prints_the_table(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Study, "run", fixed_run([97.5]))
+    monkeypatch.setattr(plots, "write_plots", interrupted)
+    assert cli.main(["demo", "--output", str(tmp_path)]) == 130
+    assert "8-bit ADC" in capsys.readouterr().out
+    assert {path.name for path in tmp_path.iterdir()} == {"results.csv", "draws.csv", "options.json"}
+
+
+def test_nothing_is_left_to_import_when_the_last_draw_is_finished(tmp_path: pathlib.Path) -> None:
+    # An interrupt during such an import, which takes half a second, would lose every draw.
+    program = f"""
+import sys
+from memtorch import cli
+from memtorch.demo.study import Draw, Experiment, Study
+def run(study, on_step):
+    yield Draw(Experiment("adc", 8), 0, 97.5, 0.25)
+    global before
+    before = set(sys.modules)
+Study.run = run
+cli.main(["demo", "--output", {str(tmp_path)!r}])
+print(*(name for name in set(sys.modules) - before if name.startswith("memtorch.") or name == "matplotlib.figure"))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=TIMEOUT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == ""
 
 
 def test_the_quick_demo_prints_a_plain_table_and_writes_every_file(tmp_path: pathlib.Path) -> None:

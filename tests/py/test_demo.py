@@ -215,12 +215,15 @@ def test_the_options_are_recorded(tmp_path: pathlib.Path) -> None:
     assert record["draws"] == 5
 
 
-def test_only_the_plots_with_data_are_written_and_none_is_left_from_an_earlier_run(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "conductance.png").write_bytes(b"earlier")
-    (tmp_path / "notes.png").write_bytes(b"mine")
+def test_only_the_plots_with_data_are_written_and_of_the_others_only_those_of_an_earlier_run_are_removed(
+    tmp_path: pathlib.Path,
+) -> None:
+    assert "accuracy_variability.png" in {path.name for path in write_plots(tmp_path, some_draws())}
+    for name in ("conductance.png", "notes.png"):
+        (tmp_path / name).write_bytes(b"mine")
     names = [path.name for path in write_plots(tmp_path, some_draws()[:1])]
     assert names == ["hysteresis.png"]
-    assert {path.name for path in tmp_path.iterdir()} == {"hysteresis.png", "notes.png"}
+    assert {path.name for path in tmp_path.iterdir()} == {"hysteresis.png", "conductance.png", "notes.png"}
 
 
 def test_every_plot_is_a_picture_with_something_on_it(tmp_path: pathlib.Path, draws: list[Draw]) -> None:

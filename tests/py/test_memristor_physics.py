@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memtorch import InvalidArgument
-from memtorch.bh.memristor import VTEAM, Data_Driven2021, LinearIonDrift, Stanford_PKU
+from memtorch.bh.memristor import VTEAM, Data_Driven, Data_Driven2021, LinearIonDrift, Stanford_PKU
 
 VTEAM_RATES = {
     0.05: 7.5e-4,
@@ -187,3 +188,85 @@ def test_noise_is_reproduced_by_torch_seeds_and_drawn_only_when_switched_on():
     assert not np.array_equal(noisy, quiet)
     torch.manual_seed(7)
     assert torch.equal(state, torch.get_rng_state())
+
+
+# ---- Where the data-driven models differ from MemTorch 1.1.6 ----
+
+
+@pytest.mark.parametrize(
+    ("eta", "start", "dt"), [(1, 5000, 1e-14), (2, 5000, 1e-16), (0.5, 5000, 1e-13), (-1, 16_900, 1e-10)]
+)
+def test_data_driven_moves_at_the_rate_of_its_equation_for_every_eta(eta, start, dt):
+    sensitivity = math.copysign(743.47, eta)
+    device = Data_Driven(eta=eta, A_p=sensitivity, A_n=math.copysign(68012.0, -eta), time_series_resolution=dt)
+    device.set_conductance(1 / start)
+    before = device.get_resistance()
+    device.simulate([1.0])
+    # dR/dt = s (exp(eta k (rho - R)) - 1) with s = A (exp(t |V|) - 1). 1.1.6 arrives at eta R.
+    rate = sensitivity * math.expm1(6.51) * math.expm1(eta * 5.11e-4 * (16_719 - before))
+    # Steps of 9e-7 to 8e-6 ohm: rounding R to 2^-53 is up to 1e-6 of them, the curvature, k times the step, far less.
+    assert device.get_resistance() - before == pytest.approx(rate * dt, rel=3e-6)
+
+
+@pytest.mark.parametrize(
+    ("model", "bad", "named"),
+    [
+        (Data_Driven, {"eta": 0}, "eta"),
+        (Data_Driven, {"A_p": -743.47}, "A_p"),
+        (Data_Driven, {"A_n": 68012.0}, "A_n"),
+        (Data_Driven, {"eta": -1}, "A_p"),
+        (Data_Driven2021, {"A_p": -600.0}, "A_p"),
+        (Data_Driven2021, {"A_n": 34.6}, "A_n"),
+        (Data_Driven2021, {"t_p": 0.02}, "t_p"),
+        (Data_Driven2021, {"t_n": 0.05}, "t_n"),
+    ],
+)
+def test_signs_that_would_drive_a_device_away_from_its_boundary_are_rejected(model, bad, named):
+    with pytest.raises(InvalidArgument, match=rf"\[{model.__name__}\] {named} "):
+        model(**bad)
+
+
+@given(resistance=st.floats(1600, 3000), voltage=st.floats(-2, 2), time=st.floats(-12, 6).map(lambda x: 10**x))
+def test_data_driven_2021_never_passes_its_boundary(resistance, voltage, time):
+    device = Data_Driven2021(time_series_resolution=time)
+    device.set_conductance(1 / resistance)
+    before = device.get_resistance()
+    boundary = device.r_pn(voltage)
+    device.simulate([voltage])
+    after = device.get_resistance()
+    low, high = sorted([before, boundary])
+    moves = voltage != 0 and (boundary < before if voltage > 0 else boundary > before)
+    # R and the boundary are rounded to 2^-53 of themselves, in a handful of operations.
+    slack = 2**-50 * high
+    assert low - slack <= after <= high + slack if moves else after == before
+
+
+def test_data_driven_2021_ignores_k():
+    signal = 1.5 * np.sin(np.linspace(0, 7, 100))
+    usual, other = Data_Driven2021(), Data_Driven2021(k_p=7.0, k_n=-3.0)
+    np.testing.assert_array_equal(*(device.simulate(signal, return_current=True) for device in (usual, other)))
+
+
+@pytest.mark.parametrize(
+    ("device", "voltage"),
+    [
+        (LinearIonDrift(), -5.0),
+        (VTEAM(), 1.0),
+        (Stanford_PKU(gap_init=1e-9, model_switch=0), 1.5),
+        (Data_Driven(), 1.0),
+        (Data_Driven2021(time_series_resolution=1e-6), -1.0),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_with_a_tolerance_a_current_is_that_of_its_own_time(device, voltage):
+    def current_now():
+        still = copy.deepcopy(device)
+        still.time_series_resolution = 1e-30  # nothing moves
+        return still.simulate([voltage], return_current=True)[0]
+
+    both = copy.deepcopy(device).simulate([voltage, voltage], return_current=True, rel_tol=1e-3)
+    first = current_now()
+    device.simulate([voltage], rel_tol=1e-3)
+    # The same steps from the same state; the still device reads by another path, a few operations of 2^-53 each.
+    np.testing.assert_allclose(both, [first, current_now()], rtol=1e-14)
+    assert both[0] != both[1]

@@ -33,7 +33,7 @@ def main() -> None:
     chosen = parser.parse_args().names or NAMES
     unknown = [name for name in chosen if name not in NAMES]
     if unknown:
-        parser.error(f"name ({unknown[0]}) must be one of {', '.join(NAMES)}")
+        parser.exit(2, f"bench: error: name ({unknown[0]}) must be one of {', '.join(NAMES)}\n")
     print(f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}\n")
     print("| item | measured | goal | holds |\n|---|---|---|---|")
     for name in chosen:

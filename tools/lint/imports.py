@@ -64,7 +64,8 @@ def main(folder: str) -> int:
         for file in files
         for message in violations(file.relative_to(root).as_posix(), file.read_text(encoding="utf-8"))
     ]
-    print("\n".join(broken))
+    for message in broken:
+        print(message)
     return 1 if broken else 0
 
 

@@ -27,6 +27,7 @@ HYSTERESIS: dict[str, tuple[float, float]] = {
     "Data_Driven2021": (1.5, 10e3),
 }
 PERIODS = 2
+CREATOR = "memtorch demo"  # stands in every picture
 BINS = 60
 MAX_LINE_POINTS = 4000
 BLUE, ORANGE, GREY = "#1f5fa8", "#d9622b", "#777777"
@@ -34,6 +35,8 @@ BLUE, ORANGE, GREY = "#1f5fa8", "#d9622b", "#777777"
 
 def write_plots(folder: Path, draws: Sequence[Draw]) -> list[Path]:
     """Writes every plot for which there is data, and removes an earlier run's other plots; returns the paths.
+
+    A picture that does not come from here stays, unless one of the same name is written.
 
     Args:
         folder: that exists.
@@ -48,11 +51,12 @@ def write_plots(folder: Path, draws: Sequence[Draw]) -> list[Path]:
     }
     paths = []
     for name, figure in figures.items():
-        if figure is None:
-            (folder / name).unlink(missing_ok=True)
-        else:
-            figure.savefig(folder / name, dpi=150)
-            paths.append(folder / name)
+        path = folder / name
+        if figure is not None:
+            figure.savefig(path, dpi=150, metadata={"Creator": CREATOR})
+            paths.append(path)
+        elif path.is_file() and CREATOR.encode() in path.read_bytes():
+            path.unlink()
     return paths
 
 
