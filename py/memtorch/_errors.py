@@ -131,7 +131,9 @@ def check_shape(op: str, name: str, value: Any, length: int | Sequence[int] | No
         InvalidArgument: Otherwise.
     """
     lengths = (length,) if isinstance(length, int) else tuple(length or ())
-    counts = f"{' or '.join(map(str, lengths))} " if lengths else ""
+    counts = (
+        ", ".join(map(str, lengths[:-1])) + (" or " if len(lengths) > 1 else "") + f"{lengths[-1]} " if lengths else ""
+    )
     allowed = f"be a sequence of {counts}positive integers"
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         invalid(op, name, value, allowed)
