@@ -70,9 +70,15 @@ typename M::Params Defaults() {
   return p;
 }
 
+// Parameters are 0 or of a magnitude between these, far beyond any device: their products and quotients then neither
+// overflow nor vanish, so that finite parameters never give NaN.
+constexpr double kSmallestParam = 1e-50;
+constexpr double kLargestParam = 1e50;
+
 // Whether value obeys the range; NaN and infinities obey none. RangeText says what is allowed.
 inline bool InRange(Range range, double value) {
-  if (!(value - value == 0)) return false;
+  const double magnitude = value < 0 ? -value : value;
+  if (!(magnitude == 0 || (magnitude >= kSmallestParam && magnitude <= kLargestParam))) return false;
   switch (range) {
     case Range::kPositive:
       return value > 0;
@@ -87,7 +93,12 @@ inline bool InRange(Range range, double value) {
   }
 }
 
-inline const char* RangeText(Range range) {
+// What a value outside the range must be.
+inline const char* RangeText(Range range, double value) {
+  const double magnitude = value < 0 ? -value : value;
+  const bool tiny = magnitude > 0 && magnitude < kSmallestParam;
+  const bool huge = magnitude > kLargestParam && value - value == 0;
+  if (tiny || huge) return "of a magnitude between 1e-50 and 1e50";
   switch (range) {
     case Range::kPositive:
       return "finite and above 0";

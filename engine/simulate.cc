@@ -60,7 +60,8 @@ void CheckParamValues(const char* op, const DeviceView& devices) {
     const int64_t bad = FirstOf(n, [&](int64_t device) { return !InRange(field.range, column.data[device]); });
     if (bad == n) continue;
     const std::string whose = column.stride == 0 ? "" : " of device " + std::to_string(bad);
-    Invalid(op, field.name, whose, " ", Quantity(column.data[bad], field.unit), " must be ", RangeText(field.range));
+    Invalid(op, field.name, whose, " ", Quantity(column.data[bad], field.unit), " must be ",
+            RangeText(field.range, column.data[bad]));
   }
   const bool shared = IsShared<M>(devices);
   const int64_t n = shared ? 1 : devices.size;

@@ -56,7 +56,11 @@ struct LinearIonDrift {
 
   MT_HD static Drive MakeDrive(const Params& p, double v, double dt) {
     const bool writes = v >= p.pos_write_threshold || v <= p.neg_write_threshold;
-    return {v, writes ? p.u_v * (p.r_on / (p.d * p.d)) * dt : 0};
+    // Voltages and gains stop far beyond anything that matters, so that neither a current nor its product with the gain
+    // is infinite: times a window of 0 that would be no number.
+    const double volts = Clamp(v, -1e250, 1e250);
+    const double limit = 1e150 * p.r_on / Max(Abs(volts), p.r_on);
+    return {volts, writes ? Min(p.u_v * (p.r_on / (p.d * p.d)) * dt, limit) : 0};
   }
 
   MT_HD static void Advance(const Params& p, const Drive& drive, State& s, double last_current, double) {

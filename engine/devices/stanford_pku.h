@@ -24,6 +24,8 @@ struct StanfordPku {
   static constexpr bool kReadsFirst = false;
   static constexpr double kElementaryCharge = 1.6e-19;  // C, as rounded in the model's published code
   static constexpr double kBoltzmann = 1.3806503e-23;   // J/K
+  // What grows exponentially or with the voltage stops here, beyond anything that matters: 0 times infinity is no number.
+  static constexpr double kHuge = 1e150;
 
   struct Params {
     double r_off, r_on, gap_init, g_0, V_0, I_0, read_voltage, T_init, R_th, gamma_init, beta, t_ox, F_min, vel_0, E_a,
@@ -80,24 +82,26 @@ struct StanfordPku {
 
   MT_HD static Drive MakeDrive(const Params& p, double v, double dt) {
     constexpr double kChargeOverBoltzmann = kElementaryCharge / kBoltzmann;
+    const double slope = p.a_0 * kChargeOverBoltzmann * v / p.t_ox;
     return {dt,
             p.I_0 * Sinh(v / p.V_0),
-            Abs(v) * p.R_th,
-            Abs(v) / p.t_ox,
-            p.a_0 * kChargeOverBoltzmann * v / p.t_ox,
+            Min(Abs(v) * p.R_th, kHuge),
+            Min(Abs(v) / p.t_ox, kHuge),
+            Clamp(slope, -kHuge, kHuge),
             kChargeOverBoltzmann * p.E_a};
   }
 
   MT_HD static void Advance(const Params& p, const Drive& drive, State& s, double last_current, double normal) {
-    // A voltage far beyond V_0 gives an infinite current, which must not heat at 0 V.
-    const double t = p.T_init + drive.heat * Min(Abs(last_current), 1e300);
+    const double t = p.T_init + drive.heat * Min(Abs(last_current), kHuge);
     const double gap_nm = s.gap * 1e9;
     const double enhancement = p.gamma_init - p.beta * (gap_nm * gap_nm * gap_nm);
     const double gamma = enhancement * drive.field < p.F_min ? 0 : enhancement;
     // exp(-a) sinh(b) as a difference: neither factor can overflow while the product is finite.
     const double activation = drive.barrier / t;
     const double pull = gamma * drive.slope / t;
-    double speed = -0.5 * p.vel_0 * (Exp(pull - activation) - Exp(-pull - activation));
+    const double forward = Min(Exp(pull - activation), kHuge);
+    const double backward = Min(Exp(-pull - activation), kHuge);
+    double speed = -0.5 * p.vel_0 * (forward - backward);
     if (p.model_switch != 0) speed += normal * p.delta_g_init / (1 + Exp((p.T_crit - t) / p.T_smth));
     s.gap = Clamp(s.gap + speed * drive.dt, p.gap_min, p.gap_max);
   }
@@ -114,6 +118,9 @@ struct StanfordPku {
   MT_HD static bool UsesNoise(const Params& p) { return p.model_switch != 0; }
 
   static std::string Conflict(const Params& p) {
+    if (!(p.read_scale < kHuge)) {
+      return MustBe("at most some 300 times", "read_voltage", p.read_voltage, "V_0", p.V_0, "V");
+    }
     if (!(p.r_on < p.r_off)) return MustBe("below", "r_on", p.r_on, "r_off", p.r_off, "ohm");
     if (!(p.read_scale * p.r_on > 1)) {  // gap_min > 0
       return MustBe("above", "r_on", p.r_on, "the resistance of a closed gap at read_voltage", 1 / p.read_scale, "ohm");

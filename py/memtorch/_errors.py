@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -16,12 +16,17 @@ import torch
 
 from memtorch._engine import InvalidArgument
 
+# Beyond any memory: 4 TiB of float32.
+_MAX_ELEMENTS = 2**40
+
 __all__ = [
     "InvalidArgument",
     "check_bool",
     "check_choice",
     "check_float",
     "check_int",
+    "check_mapping",
+    "check_numbers",
     "check_shape",
     "check_tensor",
     "invalid",
@@ -102,7 +107,7 @@ def check_float(
         allowed += f"{' and' if minimum is not None else ''} <= {maximum:g}"
     try:
         number = math.nan if isinstance(value, (bool, str, bytes)) else float(value)
-    except (TypeError, ValueError, RuntimeError):
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         number = math.nan
     low = minimum is not None and (number <= minimum if exclusive else number < minimum)
     if not math.isfinite(number) or low or (maximum is not None and number > maximum):
@@ -135,19 +140,47 @@ def check_shape(op: str, name: str, value: Any, length: int | Sequence[int] | No
         ", ".join(map(str, lengths[:-1])) + (" or " if len(lengths) > 1 else "") + f"{lengths[-1]} " if lengths else ""
     )
     allowed = f"be a sequence of {counts}positive integers"
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+    try:
+        items: list[Any] = [] if isinstance(value, (str, bytes)) else list(value)
+    except TypeError:
         invalid(op, name, value, allowed)
-    items: list[Any] = list(value)
     whole = all(isinstance(n, numbers.Integral) and not isinstance(n, bool) for n in items)
     if not whole or not items or min(items) <= 0 or (lengths and len(items) not in lengths):
         invalid(op, name, value, allowed)
-    return tuple(int(n) for n in items)
+    shape = tuple(int(n) for n in items)
+    if math.prod(shape) > _MAX_ELEMENTS:
+        invalid(op, name, value, "hold at most 2^40 elements in all")
+    return shape
+
+
+def check_mapping(op: str, name: str, value: Any, must: str = "be a dict of keyword arguments") -> dict[str, Any]:
+    """Returns ``value`` as a dict if it is a mapping whose keys are strings; else ``InvalidArgument`` says ``must``."""
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        invalid(op, name, value, must)
+    return dict(value)
+
+
+def check_numbers(op: str, name: str, value: Any, unit: str = "") -> torch.Tensor:
+    """Returns numbers as a tensor without gradient: a tensor in its dtype, a number, list or array in float64.
+
+    Raises:
+        InvalidArgument: ``value`` is anything else, or holds a complex number.
+    """
+    if isinstance(value, torch.Tensor):
+        tensor = check_tensor(op, name, value, finite=False).detach()
+        if tensor.is_meta:
+            invalid(op, name, "meta device", "be a tensor with data")
+        return tensor
+    try:
+        return torch.from_numpy(np.array(value, dtype=np.float64, order="C"))
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        invalid(op, name, value, "be real numbers: a number, list, numpy array or tensor", unit)
 
 
 def check_tensor(
     op: str, name: str, value: Any, shape: Sequence[int] | None = None, *, finite: bool = True
 ) -> torch.Tensor:
-    """Returns ``value`` if it is a real tensor of the given shape.
+    """Returns ``value`` if it is a real, dense tensor of the given shape.
 
     Args:
         op: The function or class that the user called.
@@ -163,6 +196,9 @@ def check_tensor(
         invalid(op, name, type(value).__name__, "be a torch.Tensor")
     if value.is_complex():
         invalid(op, name, str(value.dtype), "be real")
+    if value.layout is not torch.strided or value.is_quantized or (finite and value.is_meta):
+        kind = "meta device" if value.is_meta else value.dtype if value.is_quantized else value.layout
+        invalid(op, name, str(kind), "be a dense tensor with data")
     if shape is not None:
         fits = value.dim() == len(shape) and all(w in (-1, n) for w, n in zip(shape, value.shape, strict=True))
         if not fits:

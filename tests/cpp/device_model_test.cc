@@ -240,7 +240,11 @@ TEST(RangeTest, AllowsWhatItsTextSays) {
     EXPECT_FALSE(InRange(range, std::nan("")));
   }
   EXPECT_TRUE(InRange(Range::kAny, -3));
-  EXPECT_TRUE(InRange(Range::kPositive, 1e-300));
+  EXPECT_TRUE(InRange(Range::kPositive, kSmallestParam));
+  EXPECT_TRUE(InRange(Range::kPositive, kLargestParam));
+  EXPECT_FALSE(InRange(Range::kPositive, 1e-300));
+  EXPECT_FALSE(InRange(Range::kNegative, -1e300));
+  EXPECT_STREQ(RangeText(Range::kPositive, 1e-300), "of a magnitude between 1e-50 and 1e50");
   EXPECT_FALSE(InRange(Range::kPositive, 0));
   EXPECT_TRUE(InRange(Range::kNonNegative, 0));
   EXPECT_FALSE(InRange(Range::kNonNegative, -1e-300));

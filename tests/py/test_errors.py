@@ -13,7 +13,17 @@ from hypothesis import strategies as st
 
 import memtorch
 from memtorch import InvalidArgument
-from memtorch._errors import check_bool, check_choice, check_float, check_int, check_shape, check_tensor, invalid
+from memtorch._errors import (
+    check_bool,
+    check_choice,
+    check_float,
+    check_int,
+    check_mapping,
+    check_numbers,
+    check_shape,
+    check_tensor,
+    invalid,
+)
 
 
 def test_the_exception_is_caught_as_value_error_and_as_assertion_error():
@@ -61,7 +71,7 @@ def test_check_float_accepts_numbers_of_all_kinds(value):
 
 
 @pytest.mark.parametrize(
-    "value", [math.nan, math.inf, -math.inf, "1", None, True, [1.0], 1j, torch.zeros(2), 1.999, 3.001]
+    "value", [math.nan, math.inf, -math.inf, "1", None, True, [1.0], 1j, torch.zeros(2), 1.999, 3.001, 10**400]
 )
 def test_check_float_rejects_everything_else(value):
     with pytest.raises(InvalidArgument, match=r"\[op\] x \(.* V\) must be a finite number >= 2 and <= 3"):
@@ -110,3 +120,34 @@ def test_check_tensor_looks_at_type_shape_and_finiteness():
     ]:
         with pytest.raises(InvalidArgument, match=message):
             check_tensor("op", "x", wrong, (-1, 3))
+
+
+def test_check_shape_limits_the_number_of_elements():
+    with pytest.raises(InvalidArgument, match="2\\^40 elements"):
+        check_shape("op", "shape", (2**20, 2**21), 2)
+
+
+@pytest.mark.parametrize("value", [None, 3, ["a"], {1: 2}, "a"])
+def test_check_mapping_wants_names_as_keys(value):
+    assert check_mapping("op", "params", {"a": 1}) == {"a": 1}
+    with pytest.raises(InvalidArgument, match=r"\[op\] params .* must be a dict"):
+        check_mapping("op", "params", value)
+
+
+@pytest.mark.parametrize("value", [1, [1.0, 2.0], np.arange(3), torch.ones(2, requires_grad=True)])
+def test_check_numbers_gives_a_tensor_without_gradient(value):
+    tensor = check_numbers("op", "v", value)
+    assert not tensor.requires_grad
+    np.testing.assert_array_equal(tensor.numpy(), np.asarray(torch.as_tensor(value).detach()))
+
+
+@pytest.mark.parametrize("value", ["a", None, [[1], [1, 2]], 1j, torch.ones(2, dtype=torch.complex64), object()])
+def test_check_numbers_rejects_everything_else(value):
+    with pytest.raises(InvalidArgument, match=r"\[op\] v "):
+        check_numbers("op", "v", value)
+
+
+def test_check_tensor_wants_dense_tensors_with_data():
+    for wrong in (torch.eye(2).to_sparse(), torch.empty(2, 2, device="meta")):
+        with pytest.raises(InvalidArgument, match="dense tensor with data"):
+            check_tensor("op", "x", wrong)
