@@ -172,6 +172,8 @@ def check_numbers(op: str, name: str, value: Any, unit: str = "") -> torch.Tenso
             invalid(op, name, "meta device", "be a tensor with data")
         return tensor
     try:
+        if value is None:  # numpy reads it as NaN
+            raise TypeError
         return torch.from_numpy(np.array(value, dtype=np.float64, order="C"))
     except (TypeError, ValueError, RuntimeError, OverflowError):
         invalid(op, name, value, "be real numbers: a number, list, numpy array or tensor", unit)
