@@ -107,6 +107,15 @@ class Columns {
     }
   }
 
+  void SetStuck(const std::optional<AnyFlat>& stuck) {
+    if (!stuck) return;
+    CheckSize(op_, "stuck", *stuck, view_.size);
+    if (stuck->dtype() != nb::dtype<bool>() && stuck->dtype() != nb::dtype<uint8_t>()) {
+      Invalid(op_, "stuck must be bool or uint8");
+    }
+    view_.stuck = static_cast<const uint8_t*>(stuck->data());
+  }
+
   void SetConductances(const AnyFlat& g) { view_.g = Conductances("g", g); }
 
   ConductanceColumn Conductances(const char* name, const AnyFlat& g) const {
@@ -147,8 +156,9 @@ class Columns {
 };
 
 Columns FullColumns(const char* op, const std::string& model, const nb::list& params, const StateArrays& state,
-                    const AnyFlat& g) {
+                    const AnyFlat& g, const std::optional<AnyFlat>& stuck) {
   Columns columns(op, model, params, static_cast<int64_t>(g.size()));
+  columns.SetStuck(stuck);
   columns.SetState(model, state);
   columns.SetConductances(g);
   return columns;
@@ -156,8 +166,8 @@ Columns FullColumns(const char* op, const std::string& model, const nb::list& pa
 
 void BindSimulate(const std::string& model, const nb::list& params, const StateArrays& state, const AnyFlat& g,
                   double dt, const Flat<const double>& waveform, const std::optional<Flat<double>>& current,
-                  uint64_t seed, int64_t first_device, double rel_tol) {
-  const Columns columns = FullColumns("simulate", model, params, state, g);
+                  uint64_t seed, int64_t first_device, double rel_tol, const std::optional<AnyFlat>& stuck) {
+  const Columns columns = FullColumns("simulate", model, params, state, g, stuck);
   const int64_t size = columns.view().size;
   Waveform wave;
   wave.v = waveform.data();
@@ -175,16 +185,17 @@ void BindSimulate(const std::string& model, const nb::list& params, const StateA
 }
 
 void BindSetConductance(const std::string& model, const nb::list& params, const StateArrays& state, const AnyFlat& g,
-                        const std::optional<AnyFlat>& target) {
-  const Columns columns = FullColumns("set_conductance", model, params, state, g);
+                        const std::optional<AnyFlat>& target, const std::optional<AnyFlat>& stuck) {
+  const Columns columns = FullColumns("set_conductance", model, params, state, g, stuck);
   const ConductanceColumn wanted = target ? columns.Conductances("target", *target) : columns.view().g;
   nb::gil_scoped_release unlocked;
   SetConductance(model, columns.view(), wanted);
 }
 
 template <void (*Apply)(const std::string&, const DeviceView&)>
-void BindInPlace(const std::string& model, const nb::list& params, const StateArrays& state, const AnyFlat& g) {
-  const Columns columns = FullColumns("devices", model, params, state, g);
+void BindInPlace(const std::string& model, const nb::list& params, const StateArrays& state, const AnyFlat& g,
+                 const std::optional<AnyFlat>& stuck) {
+  const Columns columns = FullColumns("devices", model, params, state, g, stuck);
   nb::gil_scoped_release unlocked;
   Apply(model, columns.view());
 }
@@ -223,17 +234,18 @@ void BindWindows(nb::module_& m) {
 void BindDevices(nb::module_& m) {
   m.def("models", &ModelTable, nb::sig("def models() -> list[dict[str, typing.Any]]"),
         "The device models with their tables of parameters and state variables: name, default, unit, range, doc.");
-  m.def(
-      "simulate", &BindSimulate, "model"_a, "params"_a, "state"_a.noconvert(), "g"_a.noconvert(), "dt"_a, "waveform"_a,
-      "current"_a.noconvert() = nb::none(), "seed"_a = 0, "first_device"_a = 0, "rel_tol"_a = 0.0,
-      "Applies waveform [steps] or [size, steps], volts, to all devices; current [size, steps], amperes, is written.");
+  m.def("simulate", &BindSimulate, "model"_a, "params"_a, "state"_a.noconvert(), "g"_a.noconvert(), "dt"_a,
+        "waveform"_a, "current"_a.noconvert() = nb::none(), "seed"_a = 0, "first_device"_a = 0, "rel_tol"_a = 0.0,
+        "stuck"_a.noconvert() = nb::none(),
+        "Applies waveform [steps] or [size, steps], volts, to all devices; current [size, steps], amperes, is written. "
+        "Devices where stuck [size], bool or uint8, is not 0 keep state and g: here and in the functions below.");
   m.def("set_conductance", &BindSetConductance, "model"_a, "params"_a, "state"_a.noconvert(), "g"_a.noconvert(),
-        "target"_a.noconvert() = nb::none(),
+        "target"_a.noconvert() = nb::none(), "stuck"_a.noconvert() = nb::none(),
         "Sets each device to target [size], siemens, clipped to its own range; without target the state follows g.");
   m.def("update_conductance", &BindInPlace<&UpdateConductance>, "model"_a, "params"_a, "state"_a.noconvert(),
-        "g"_a.noconvert(), "Recomputes g from the state.");
+        "g"_a.noconvert(), "stuck"_a.noconvert() = nb::none(), "Recomputes g from the state.");
   m.def("reset", &BindInPlace<&Reset>, "model"_a, "params"_a, "state"_a.noconvert(), "g"_a.noconvert(),
-        "Puts every device into its model's initial state.");
+        "stuck"_a.noconvert() = nb::none(), "Puts every device into its model's initial state.");
   m.def(
       "check_params",
       [](const std::string& op, const std::string& model, const nb::list& params, int64_t size) {

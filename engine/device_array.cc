@@ -58,12 +58,20 @@ void DeviceArray::SetParam(const std::string& name, std::vector<double> values) 
   });
 }
 
+void DeviceArray::SetStuck(std::vector<uint8_t> stuck) {
+  if (stuck.size() != g_.size()) {
+    Invalid(kOp, "stuck (", stuck.size(), " values) must hold one for each of the ", g_.size(), " devices");
+  }
+  stuck_ = std::move(stuck);
+}
+
 DeviceView DeviceArray::view() {
   DeviceView view;
   view.size = size();
   for (size_t i = 0; i < params_.size(); ++i) view.params[i] = {params_[i].data(), params_[i].size() == 1 ? 0 : 1};
   for (size_t i = 0; i < state_.size(); ++i) view.state[i] = state_[i].data();
   view.g.f32 = g_.data();
+  if (!stuck_.empty()) view.stuck = stuck_.data();
   return view;
 }
 

@@ -34,7 +34,12 @@ struct DeviceView {
   ParamColumn params[kMaxParams] = {};
   double* state[kMaxStates] = {};
   ConductanceColumn g;
+  const uint8_t* stuck = nullptr;  // [size], not 0 where a device has failed and keeps its state and g; null: none has
 };
+
+MT_HD bool IsStuck(const DeviceView& devices, int64_t device) {
+  return devices.stuck != nullptr && devices.stuck[device] != 0;
+}
 
 // Owns the columns of `size` fresh devices of the named model, for programs without torch.
 //
@@ -50,6 +55,10 @@ class DeviceArray {
   // Gives each device its own value of one parameter. REQUIRES values.size() == size().
   void SetParam(const std::string& name, std::vector<double> values);
 
+  // Says which devices keep their state and conductance from now on (1) and which do not (0).
+  // REQUIRES stuck.size() == size().
+  void SetStuck(std::vector<uint8_t> stuck);
+
   DeviceView view();
   const std::string& model() const { return model_; }
   int64_t size() const { return static_cast<int64_t>(g_.size()); }
@@ -60,6 +69,7 @@ class DeviceArray {
   std::vector<std::vector<double>> params_;  // [parameter][1 or size]
   std::vector<std::vector<double>> state_;   // [variable][size]
   std::vector<float> g_;
+  std::vector<uint8_t> stuck_;  // [size], or empty: none is
 };
 
 }  // namespace memtorch

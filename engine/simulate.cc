@@ -115,6 +115,7 @@ typename M::State StateOf(const DeviceView& devices, int64_t device) {
 
 template <class M>
 void WriteDevice(const DeviceView& devices, int64_t device, const typename M::Params& p, const typename M::State& s) {
+  if (IsStuck(devices, device)) return;
   StoreState<M>(s, [&](size_t i, double value) { devices.state[i][device] = value; });
   WriteConductance(devices, device, M::Conductance(p, s));
 }
@@ -126,9 +127,11 @@ void SimulateRefined(const SimulateJob& job, int64_t device) {
   const double* v = w.v + device * w.device_stride;
   const auto p = ParamsOf<M>(job.devices, device);
   const uint64_t stream = static_cast<uint64_t>(job.options.first_device + device);
+  const bool stuck = IsStuck(job.devices, device);
   auto s = StateOf<M>(job.devices, device);
   for (int64_t t = 0; t < w.steps; ++t) {
     if (job.current != nullptr) job.current[device * w.steps + t] = M::Current(p, M::MakeDrive(p, v[t], w.dt), s);
+    if (stuck) continue;
     const double normal = job.noise ? Normal(job.options.seed, stream, static_cast<uint64_t>(t)) : 0;
     const VoltageRamp ramp{v[t], v[t + 1 < w.steps ? t + 1 : t], w.dt};
     AdvanceRefined<M>(p, ramp, job.options.rel_tol, normal, s);

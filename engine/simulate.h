@@ -1,6 +1,7 @@
 // What devices do: follow voltage waveforms, take conductances, report conductances.
 //
 // All functions are stateless and threaded over devices; results do not depend on the number of threads.
+// No function changes state or g of a device that the view says is stuck; its currents are those of that state.
 // `model` is a name of engine/devices/models.h. All throw std::invalid_argument naming the argument, before any
 // column is touched.
 #ifndef MEMTORCH_ENGINE_SIMULATE_H_

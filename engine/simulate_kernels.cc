@@ -56,6 +56,12 @@ struct LaneSource {
   MT_HD double operator()(size_t i) const { return columns[i][lane]; }
 };
 
+struct DeviceSource {
+  double* const* columns;
+  int64_t device;
+  MT_HD double operator()(size_t i) const { return columns[i][device]; }
+};
+
 struct LaneSink {
   LaneColumn* columns;
   int lane;
@@ -149,10 +155,26 @@ MT_HD void StoreConductance(const Params& params, const LaneColumn* states, Real
   g[lane] = static_cast<Real>(M::Conductance(params.At(lane), s));
 }
 
+// StoreDevices where some devices may be stuck: those keep what they hold.
+template <class M, class Params, class Real>
+MT_HD void StoreFreeDevices(const DeviceView& devices, const Params& params, const Span& span, const LaneColumn* states,
+                            Real* g) {
+  alignas(64) Real fresh[kLanes];
+#pragma omp simd
+  for (int lane = 0; lane < span.devices; ++lane) StoreConductance<M>(params, states, fresh, lane);
+  for (int lane = 0; lane < span.devices; ++lane) {
+    const int64_t device = span.begin + lane;
+    if (IsStuck(devices, device)) continue;
+    for (int i = 0; i < kStateCount<M>; ++i) devices.state[i][device] = states[i][lane];
+    g[device] = fresh[lane];
+  }
+}
+
 // Writes back the states and the conductances that follow from them.
 template <class M, class Params, class Real>
 MT_HD void StoreDevices(const DeviceView& devices, const Params& params, const Span& span, const LaneColumn* states,
                         Real* g) {
+  if (devices.stuck != nullptr) return StoreFreeDevices<M>(devices, params, span, states, g);
   for (int i = 0; i < kStateCount<M>; ++i) {
     for (int lane = 0; lane < span.devices; ++lane) devices.state[i][span.begin + lane] = states[i][lane];
   }
@@ -189,6 +211,22 @@ MT_HD void AdvanceLane(const Params& params, const Drives& drives, int sample, i
   StoreState<M>(s, LaneSink{states, lane});
 }
 
+// Replaces the currents of stuck devices, which the loop over lanes has moved like all others, by those of the state
+// that they keep. One at a time: failures are few.
+template <class M, class Params>
+void CorrectStuckCurrents(const SimulateJob& job, const Params& params, const Span& span) {
+  const Waveform& w = job.waveform;
+  for (int lane = 0; lane < span.devices; ++lane) {
+    const int64_t device = span.begin + lane;
+    if (!IsStuck(job.devices, device)) continue;
+    const typename M::Params& p = params.At(lane);
+    const typename M::State s = LoadState<M>(DeviceSource{job.devices.state, device});
+    const double* v = w.v + device * w.device_stride;
+    double* row = job.current + device * w.steps;
+    for (int64_t t = 0; t < w.steps; ++t) row[t] = M::Current(p, M::MakeDrive(p, v[t], w.dt), s);
+  }
+}
+
 template <class M, class Params, class Drives>
 void SimulateBlock(const SimulateJob& job, const Span& span) {
   const Params params(job.devices, span);
@@ -218,6 +256,7 @@ void SimulateBlock(const SimulateJob& job, const Span& span) {
     }
   }
   StoreDevices<M>(job.devices, params, span, states);
+  if (job.current != nullptr && job.devices.stuck != nullptr) CorrectStuckCurrents<M>(job, params, span);
 }
 
 // Calls visit with a value of the type that holds the view's parameters best.

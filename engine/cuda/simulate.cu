@@ -43,6 +43,7 @@ __device__ __forceinline__ typename M::Params ParamsOf(const DeviceView& devices
 template <class M>
 __device__ __forceinline__ void WriteDevice(const DeviceView& devices, int64_t device, const typename M::Params& p,
                                             const typename M::State& s) {
+  if (IsStuck(devices, device)) return;
   StoreState<M>(s, StateSink{devices.state, device});
   const double g = M::Conductance(p, s);
   if (devices.g.f32 != nullptr) {
@@ -62,10 +63,12 @@ __global__ void StepKernel(DeviceView devices, Waveform waveform, SimulateOption
   const double* v = waveform.v + device * waveform.device_stride;
   const uint64_t stream = static_cast<uint64_t>(options.first_device + device);
   const bool noise = M::UsesNoise(p);
+  const bool stuck = IsStuck(devices, device);
   double last_current = 0;
   for (int64_t t = 0; t < waveform.steps; ++t) {
     const double normal = noise ? Normal(options.seed, stream, static_cast<uint64_t>(t)) : 0;
-    last_current = Step<M>(p, M::MakeDrive(p, v[t], waveform.dt), s, last_current, normal);
+    const auto drive = M::MakeDrive(p, v[t], waveform.dt);
+    last_current = stuck ? M::Current(p, drive, s) : Step<M>(p, drive, s, last_current, normal);
     if (current != nullptr) current[device * waveform.steps + t] = last_current;
   }
   WriteDevice<M>(devices, device, p, s);
@@ -81,10 +84,12 @@ __global__ void RefineKernel(DeviceView devices, Waveform waveform, SimulateOpti
   const double* v = waveform.v + device * waveform.device_stride;
   const uint64_t stream = static_cast<uint64_t>(options.first_device + device);
   const bool noise = M::UsesNoise(p);
+  const bool stuck = IsStuck(devices, device);
   for (int64_t t = 0; t < waveform.steps; ++t) {
     if (current != nullptr) {
       current[device * waveform.steps + t] = M::Current(p, M::MakeDrive(p, v[t], waveform.dt), s);
     }
+    if (stuck) continue;
     const double normal = noise ? Normal(options.seed, stream, static_cast<uint64_t>(t)) : 0;
     const VoltageRamp ramp{v[t], v[t + 1 < waveform.steps ? t + 1 : t], waveform.dt};
     AdvanceRefined<M>(p, ramp, options.rel_tol, normal, s);

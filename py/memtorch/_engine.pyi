@@ -21,20 +21,20 @@ def models() -> list[dict[str, Any]]:
     The device models with their tables of parameters and state variables: name, default, unit, range, doc.
     """
 
-def simulate(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]], g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], dt: float, waveform: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], current: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')] | None = None, seed: int = 0, first_device: int = 0, rel_tol: float = 0.0) -> None:
+def simulate(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]], g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], dt: float, waveform: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], current: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')] | None = None, seed: int = 0, first_device: int = 0, rel_tol: float = 0.0, stuck: Annotated[NDArray | Tensor, dict(order='C', device='cpu')] | None = None) -> None:
     """
-    Applies waveform [steps] or [size, steps], volts, to all devices; current [size, steps], amperes, is written.
+    Applies waveform [steps] or [size, steps], volts, to all devices; current [size, steps], amperes, is written. Devices where stuck [size], bool or uint8, is not 0 keep state and g: here and in the functions below.
     """
 
-def set_conductance(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]], g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], target: Annotated[NDArray | Tensor, dict(order='C', device='cpu')] | None = None) -> None:
+def set_conductance(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]], g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], target: Annotated[NDArray | Tensor, dict(order='C', device='cpu')] | None = None, stuck: Annotated[NDArray | Tensor, dict(order='C', device='cpu')] | None = None) -> None:
     """
     Sets each device to target [size], siemens, clipped to its own range; without target the state follows g.
     """
 
-def update_conductance(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]], g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')]) -> None:
+def update_conductance(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]], g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], stuck: Annotated[NDArray | Tensor, dict(order='C', device='cpu')] | None = None) -> None:
     """Recomputes g from the state."""
 
-def reset(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]], g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')]) -> None:
+def reset(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]], g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], stuck: Annotated[NDArray | Tensor, dict(order='C', device='cpu')] | None = None) -> None:
     """Puts every device into its model's initial state."""
 
 def check_params(op: str, model: str, params: list, size: int) -> None:

@@ -39,6 +39,17 @@ TEST(DeviceArrayTest, GivesEachDeviceItsOwnValue) {
   EXPECT_EQ(devices.g(), (std::vector<float>{0.1f, 0.05f, 0.025f}));
 }
 
+TEST(DeviceArrayTest, StuckDevicesKeepTheirConductance) {
+  DeviceArray devices("VTEAM", 3);
+  EXPECT_EQ(devices.view().stuck, nullptr);
+  devices.SetStuck({0, 1, 0});
+  std::vector<float> target = {1 / 100.0f, 1 / 100.0f, 1 / 200.0f};
+  SetConductance("VTEAM", devices.view(), {target.data(), nullptr});
+  EXPECT_EQ(devices.g(), (std::vector<float>{1 / 100.0f, 1 / 50.0f, 1 / 200.0f}));
+  EXPECT_EQ(ErrorOf([&] { devices.SetStuck({1}); }),
+            "[DeviceArray] stuck (1 values) must hold one for each of the 3 devices");
+}
+
 TEST(DeviceArrayTest, CopiesAreIndependent) {
   DeviceArray devices("Data_Driven", 2);
   DeviceArray copy = devices;

@@ -24,28 +24,12 @@ using testing::RandomVoltages;
 using testing::SameBits;
 using testing::SameDevices;
 using testing::SlowSimulate;
+using testing::Variety;
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 std::vector<const SimulateKernels*> Tables() {
   return testing::Runnable(baseline::kSimulate, avx2::kSimulate, avx512::kSimulate);
-}
-
-// What differs between devices, and which parameters are not the defaults.
-enum class Variety { kShared, kOtherFormulas, kPerDevice };
-
-template <class M>
-void Vary(Variety variety, Columns<M>& devices) {
-  if (variety != Variety::kShared) {
-    for (int i = 0; i < kParamCount<M>; ++i) {  // formulas other than the default
-      if (M::kParams[i].selects) devices.params[i] = {M::kParams[i].range == Range::kFlag ? 1 : 2.5};
-    }
-  }
-  if (variety == Variety::kPerDevice) {
-    devices.Spread("r_on", 0.2);
-    devices.Spread("r_off", 0.1);
-  }
-  Reset(M::kName, devices.View());
 }
 
 template <class M>

@@ -72,6 +72,7 @@ struct Columns {
     for (size_t i = 0; i < state.size(); ++i) view.state[i] = state[i].data();
     view.g.f32 = g32.empty() ? nullptr : g32.data();
     view.g.f64 = g64.empty() ? nullptr : g64.data();
+    view.stuck = stuck.empty() ? nullptr : stuck.data();
     return view;
   }
 
@@ -87,7 +88,25 @@ struct Columns {
   std::vector<std::vector<double>> state;
   std::vector<float> g32;
   std::vector<double> g64;
+  std::vector<uint8_t> stuck;  // [n], or empty: none is
 };
+
+// What differs between devices, and which parameters are not the defaults.
+enum class Variety { kShared, kOtherFormulas, kPerDevice };
+
+template <class M>
+void Vary(Variety variety, Columns<M>& devices) {
+  if (variety != Variety::kShared) {
+    for (int i = 0; i < kParamCount<M>; ++i) {  // formulas other than the default
+      if (M::kParams[i].selects) devices.params[i] = {M::kParams[i].range == Range::kFlag ? 1 : 2.5};
+    }
+  }
+  if (variety == Variety::kPerDevice) {
+    devices.Spread("r_on", 0.2);
+    devices.Spread("r_off", 0.1);
+  }
+  Reset(M::kName, devices.View());
+}
 
 // One device after the other, one sample after the other: what Simulate must equal bit for bit. Returns the currents.
 template <class M>
