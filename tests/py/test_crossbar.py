@@ -331,8 +331,8 @@ def test_the_representation_tells_model_size_and_tiles():
     )
 
 
-class Custom(VTEAM):
-    """A model whose physics the engine does not know."""
+class Unfinished(Memristor):
+    """A model that lacks what every model must have."""
 
     def simulate(self, voltage_signal, return_current=False):
         return None
@@ -342,8 +342,8 @@ class Custom(VTEAM):
     ("arguments", "message"),
     [
         ({"memristor_model": int}, "memristor_model"),
-        ({"memristor_model": Custom}, "memristor_model .*Custom"),
-        ({"memristor_model": Memristor}, "memristor_model"),
+        ({"memristor_model": Unfinished}, r"memristor_model \(Unfinished\) must define set_conductance$"),
+        ({"memristor_model": Memristor}, r"memristor_model \(Memristor\) must define set_conductance, simulate$"),
         ({"memristor_model": VTEAM()}, "memristor_model"),
         ({"memristor_model_params": None}, "memristor_model_params"),
         ({"memristor_model_params": {"r_onn": 1}}, "'r_onn' must be among"),

@@ -15,7 +15,7 @@ from memtorch._errors import check_float, check_shape, invalid
 from memtorch.bh._device_columns import DeviceColumns
 from memtorch.bh._device_indexing import DeviceIndexing
 from memtorch.bh._model_table import model_table
-from memtorch.bh._signals import voltage_signal
+from memtorch.bh._signals import array_signal
 from memtorch.bh.StochasticParameter import draw_columns
 
 __all__ = ["DeviceArray"]
@@ -297,10 +297,6 @@ class DeviceArray(DeviceIndexing, DeviceColumns):
             torch.from_numpy(column).fill_(value.item())
         self._stored(states, g, None)
 
-    def _mark(self) -> tuple[int, int]:
-        column = self.buffer("g")
-        return column._version, column.data_ptr()
-
     def sync(self) -> None:
         """Lets the state follow conductances that were written directly; ``g`` keeps what was written."""
         if self._state_mark == self._mark():
@@ -394,16 +390,9 @@ class DeviceArray(DeviceIndexing, DeviceColumns):
             InvalidArgument: Voltages that are not finite or of another shape, or a bad tolerance.
         """
         op = "simulate"
-        signal = voltage_signal(op, voltage)
+        signal = array_signal(op, voltage, self._shape, single=row is not None)
         rows = None if row is None else slice(row, row + 1)
         count, shape = (self.size, self._shape) if row is None else (1, ())
-        if row is None and signal.dim() > 1 and tuple(signal.shape[:-1]) == self._shape:
-            signal = signal.view(self.size, -1)
-        elif signal.numel() == max(signal.shape):
-            signal = signal.view(-1)
-        else:
-            allowed = "[steps]" if row is not None else f"[steps] or [{', '.join(map(str, self._shape))}, steps]"
-            invalid(op, "voltage_signal", f"shape {list(signal.shape)}", f"have shape {allowed}")
         tolerance = 0.0 if rel_tol is None else check_float(op, "rel_tol", rel_tol, 0, 1, exclusive=True)
         steps = signal.shape[-1]
         current = torch.empty((count, steps), dtype=torch.float64) if return_current else None

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from memtorch._errors import InvalidArgument, invalid
 from memtorch.bh._model_table import ModelTable
+from memtorch.bh._versioned_columns import VersionedColumns
 
 __all__ = ["DeviceColumns"]
 
 _STATE_DICT_VERSION = 1
 
 
-class DeviceColumns(nn.Module):
+class DeviceColumns(VersionedColumns):
     """Columns of ``shape`` devices: conductance ``g``, ``state_*``, and ``param_*`` for parameters that differ.
 
     A parameter that all devices share is one float. ``state_dict`` carries everything, and loading one rebuilds the
@@ -32,7 +33,6 @@ class DeviceColumns(nn.Module):
         self._shape = shape
         self.time_series_resolution = step
         self._shared: dict[str, float] = {}
-        self._state_mark: tuple[int, int] | None = None
 
     def _columns_from(self, values: Mapping[str, Any], count: int) -> dict[str, float | Tensor]:
         """Floats stay; arrays become float64 tensors [*shape] of their own.
@@ -63,29 +63,9 @@ class DeviceColumns(nn.Module):
             self._buffers.pop(f"param_{name}", None)
             self._shared[name] = column
 
-    def buffer(self, name: str) -> Tensor:
-        """The tensor behind a column: "g", "state_<name>", or "param_<name>" of a parameter that differs."""
-        return self._buffers[name]  # type: ignore[return-value]
-
     def parameter(self, name: str) -> float | Tensor:
         """A parameter: one float if all devices share it, else the tensor [*shape] itself (not to be written)."""
         return self._shared[name] if name in self._shared else self.buffer(f"param_{name}")
-
-    # ---- Moving, copying, pickling ---------------------------------------------------------------------------------
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> DeviceColumns:
-        def keep_dtype(tensor: Tensor) -> Tensor:
-            moved = fn(tensor)
-            return moved if moved.dtype == tensor.dtype else tensor.to(moved.device)
-
-        super()._apply(keep_dtype, recurse)
-        self._state_mark = None
-        return self
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        # The mark names a version of the original's memory; a copy's could match it by accident.
-        self._state_mark = None
 
     # ---- state_dict ------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from memtorch.bh._device_array import DeviceArray
+    from memtorch.bh._object_array import ObjectArray
 
 __all__ = ["DeviceIndexing", "DeviceRow"]
 
@@ -22,7 +23,7 @@ class DeviceIndexing:
     that numpy can index with gives an object array of devices.
     """
 
-    def _owner(self) -> DeviceArray:
+    def _owner(self) -> DeviceArray | ObjectArray:
         raise NotImplementedError
 
     def _first(self) -> int:
@@ -91,24 +92,24 @@ class DeviceIndexing:
 
     def __setitem__(self, index: Any, device: Any) -> None:
         """Copies the parameters, state and conductance of a device (or an array of devices) into the indexed ones."""
-        targets = np.asarray(self[index], dtype=object)
-        sources = np.broadcast_to(np.asarray(device, dtype=object), targets.shape)
+        rows = np.asarray(self._first() + np.arange(self.size).reshape(self.shape)[index])
+        sources = np.broadcast_to(np.asarray(device, dtype=object), rows.shape)
         owner = self._owner()
         for source in sources.flat:
             owner.check_same_model("devices[...]", source)
-        for target, source in zip(targets.flat, sources.flat, strict=True):
-            owner.copy_device(target.row, source)
+        for row, source in zip(rows.flat, sources.flat, strict=True):
+            owner.copy_device(int(row), source)
 
 
 class DeviceRow(DeviceIndexing):
     """A part of an array of devices: what integers in its first dimensions leave."""
 
-    def __init__(self, owner: DeviceArray, first: int, shape: tuple[int, ...]) -> None:
+    def __init__(self, owner: DeviceArray | ObjectArray, first: int, shape: tuple[int, ...]) -> None:
         self._array = owner
         self._start = first
         self._shape = shape
 
-    def _owner(self) -> DeviceArray:
+    def _owner(self) -> DeviceArray | ObjectArray:
         return self._array
 
     def _first(self) -> int:

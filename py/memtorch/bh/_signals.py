@@ -11,7 +11,10 @@ from torch import Tensor
 
 from memtorch._errors import invalid
 
-__all__ = ["voltage_signal"]
+__all__ = ["FROZEN_STEP", "array_signal", "voltage_signal"]
+
+# A time step (s) so small that no update survives rounding: a sample then reads a device without moving it.
+FROZEN_STEP = 1e-200
 
 
 def voltage_signal(op: str, signal: Any) -> Tensor:
@@ -33,3 +36,27 @@ def voltage_signal(op: str, signal: Any) -> Tensor:
     if not math.isfinite(array.sum().item()) and not bool(torch.isfinite(array).all()):
         invalid(op, "voltage_signal", signal, "be finite", "V")
     return array
+
+
+def array_signal(op: str, signal: Any, shape: tuple[int, ...], *, single: bool = False) -> Tensor:
+    """The voltages of an array of devices, checked as ``voltage_signal`` does.
+
+    Args:
+        op: The function that the user called.
+        signal: [steps], the same for all devices, or [*shape, steps] (V).
+        shape: Shape of the array.
+        single: Only one device of it gets the signal.
+
+    Returns:
+        [steps], or [devices, steps].
+
+    Raises:
+        InvalidArgument: Voltages that are not finite or of another shape.
+    """
+    voltages = voltage_signal(op, signal)
+    if not single and voltages.dim() > 1 and tuple(voltages.shape[:-1]) == shape:
+        return voltages.view(math.prod(shape), -1)
+    if voltages.numel() != max(voltages.shape):
+        allowed = "[steps]" if single else f"[steps] or [{', '.join(map(str, shape))}, steps]"
+        invalid(op, "voltage_signal", f"shape {list(voltages.shape)}", f"have shape {allowed}")
+    return voltages.view(-1)

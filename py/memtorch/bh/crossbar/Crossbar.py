@@ -15,6 +15,8 @@ from memtorch import _ops
 from memtorch._errors import check_bool, check_int, check_shape, check_tensor, invalid
 from memtorch.bh._device_array import DeviceArray
 from memtorch.bh._device_indexing import DeviceIndexing
+from memtorch.bh._object_array import ObjectArray
+from memtorch.bh._object_model import check_model, reference_object
 from memtorch.bh.crossbar._operations import DoubleColumnOperation, SingleColumnOperation, read_matrix
 from memtorch.bh.memristor._engine_model import is_engine_model
 from memtorch.bh.StochasticParameter import draw
@@ -44,7 +46,7 @@ class Crossbar(nn.Module):
     last tiles beyond the matrix are padding: physical devices at 1 / r_off that nothing writes or reads.
 
     Args:
-        memristor_model: A class of ``memtorch.bh.memristor``.
+        memristor_model: A class of ``memtorch.bh.memristor``, or a subclass of its ``Memristor`` written in Python.
         memristor_model_params: Its parameters by name; stochastic ones are drawn for every device.
         shape: Of the weights that the crossbar holds, outputs first: (columns, rows), or (outputs, ...) of a
             convolution with 3 to 5 dimensions, where rows is the product of all but the first.
@@ -69,7 +71,7 @@ class Crossbar(nn.Module):
         InvalidArgument: Not a device model, or a parameter or shape out of range.
     """
 
-    devices: DeviceArray
+    devices: DeviceArray | ObjectArray
 
     def __init__(
         self,
@@ -102,7 +104,8 @@ class Crossbar(nn.Module):
             # float32, as 1.1.6 has it.
             self.tiles_map = torch.arange(down * across, dtype=torch.float32).view(down, across)
             cells = (down * across, *self.tile_shape)
-        self.devices = DeviceArray(memristor_model, memristor_model_params, cells, conductance=0.0)
+        array = DeviceArray if is_engine_model(memristor_model) else ObjectArray
+        self.devices = array(memristor_model, memristor_model_params, cells, conductance=0.0)
         if check_bool(op, "random_crossbar_init", random_crossbar_init):
             with torch.no_grad():
                 self.devices.g.uniform_(1 / self.r_off_mean, 1 / self.r_on_mean)
@@ -142,7 +145,7 @@ class Crossbar(nn.Module):
             invalid(op, "devices", type(devices).__name__, "be an array of devices")
         if tuple(devices.shape) != self.devices.shape:
             invalid(op, "devices", f"shape {tuple(devices.shape)}", f"have shape {self.devices.shape}")
-        if isinstance(devices, DeviceArray) and devices.memristor_model is self.memristor_model:
+        if isinstance(devices, type(self.devices)) and devices.memristor_model is self.memristor_model:
             self._modules["devices"] = devices
             return
         self.devices[:] = devices
@@ -268,9 +271,10 @@ class Crossbar(nn.Module):
     def __repr__(self) -> str:
         tiles = "" if self.tile_shape is None else f", {self.devices.shape[0]} tiles of {self.tile_shape}"
         stored = sum(buffer.numel() * buffer.element_size() for buffer in self.devices.buffers())
+        devices = f"devices in {stored} bytes" if isinstance(self.devices, DeviceArray) else "Python objects"
         return (
             f"{type(self).__name__}({self.memristor_model.__name__}, rows={self.rows}, columns={self.columns}{tiles}, "
-            f"{self.devices.size} devices in {stored} bytes)"
+            f"{self.devices.size} {devices})"
         )
 
 
@@ -278,13 +282,13 @@ def _reference_device(op: str, memristor_model: Any, params: Any) -> Any:
     """A device with the means of all parameters.
 
     Raises:
-        InvalidArgument: Not a model of the engine, or bad parameters.
+        InvalidArgument: Not a device model, or bad parameters.
     """
-    if not is_engine_model(memristor_model):
-        must = "be one of the classes of memtorch.bh.memristor (models written in Python stand alone in this version)"
-        invalid(op, "memristor_model", getattr(memristor_model, "__name__", memristor_model), must)
+    check_model(op, memristor_model)
     if not isinstance(params, Mapping):
         invalid(op, "memristor_model_params", params, "be a dict of keyword arguments of the memristor model")
+    if not is_engine_model(memristor_model):
+        return reference_object(op, memristor_model, params)
     means = {name: _mean(name, value) for name, value in params.items()}
     return memristor_model(**{**means, "reference": True})
 
@@ -316,7 +320,7 @@ def init_crossbar(
 
     Args:
         weights: [outputs, inputs], or [outputs, ...] of a convolution.
-        memristor_model: A class of ``memtorch.bh.memristor``.
+        memristor_model: A class of ``memtorch.bh.memristor``, or a subclass of its ``Memristor`` written in Python.
         memristor_model_params: Its parameters by name.
         transistor: Every cell has a transistor and is written exactly (True), or the routine below writes (False).
         mapping_routine: ``f(weights, r_on, r_off, scheme=, p_l=)`` that gives the target conductances: (positive,

@@ -22,7 +22,8 @@ Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 class Memristor(ABC):
     """A two-terminal device with a conductance that voltages change.
 
-    To try a model of your own, subclass it and write ``simulate`` and ``set_conductance``.
+    To try a model of your own, subclass it and write ``simulate`` and ``set_conductance``; docs/extending.md has an
+    example. Crossbars, layers, programming and non-idealities then take it like a built-in model.
 
     Args:
         r_off: Resistance of the high-resistance state (ohm).
@@ -63,13 +64,13 @@ class Memristor(ABC):
     def set_conductance(self, conductance: float) -> None:
         """Sets the conductance (S)."""
 
-    @abstractmethod
     def plot_hysteresis_loop(self, *args: Any, **kwargs: Any) -> Curve | None:
-        """Plots the current under a sinusoidal voltage."""
+        """Plots the current under a sinusoidal voltage: see the function in this file for the arguments."""
+        return plot_hysteresis_loop(self, *args, **kwargs)
 
-    @abstractmethod
     def plot_bipolar_switching_behaviour(self, *args: Any, **kwargs: Any) -> Curve | None:
-        """Plots the magnitude of the current under a triangular voltage."""
+        """Plots the magnitude of the current under a triangular voltage: see the function in this file."""
+        return plot_bipolar_switching_behaviour(self, *args, **kwargs)
 
     def get_resistance(self) -> float:
         """Resistance (ohm): 1 / g."""

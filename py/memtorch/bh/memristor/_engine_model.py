@@ -6,6 +6,7 @@ array. Signature, defaults, units and docstring come from the engine's table of 
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -15,12 +16,10 @@ from numpy.typing import NDArray
 from memtorch._errors import check_bool, check_float, invalid
 from memtorch.bh._device_array import DeviceArray
 from memtorch.bh._model_table import ModelTable, model_table
+from memtorch.bh._signals import FROZEN_STEP
 from memtorch.bh.StochasticParameter import draw
 
 __all__ = ["EngineModel", "is_engine_model"]
-
-# A time step so small that no update survives rounding: a sample then reads the device without moving it.
-_FROZEN_STEP = 1e-200
 
 
 class _Parameter:
@@ -202,7 +201,7 @@ class EngineModel:
         """The current (A) that the device carries in its present state at a voltage (V)."""
         volts = check_float("current", "voltage", voltage, unit="V")
         device = self._standalone()
-        device.array.time_series_resolution = _FROZEN_STEP
+        device.array.time_series_resolution = FROZEN_STEP
         current = device.array.simulate([volts], return_current=True, row=0)
         assert current is not None
         return current.item()
@@ -216,7 +215,13 @@ class EngineModel:
         params["time_series_resolution"] = source.time_series_resolution
         columns = DeviceArray(source.memristor_model, params, (1,), dtype=source.g.dtype)
         columns.copy_device(0, self)
-        return type(self)._view(columns, 0)
+        device = type(self)._view(columns, 0)
+        vars(device).update(copy.deepcopy(self._own_attributes()))
+        return device
+
+    def _own_attributes(self) -> dict[str, Any]:
+        """What a subclass has added to the device."""
+        return {name: value for name, value in vars(self).items() if name not in ("array", "row")}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> EngineModel:
         return self._standalone()
@@ -225,7 +230,7 @@ class EngineModel:
         return self._standalone()
 
     def __reduce__(self) -> Any:
-        return _rebuild, (type(self), self._standalone().array)
+        return _rebuild, (type(self), self._standalone().array), self._own_attributes() or None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, EngineModel) and self.array is other.array and self.row == other.row
@@ -238,8 +243,14 @@ class EngineModel:
         return f"{type(self).__name__}(g={self.g:.4g} S, {states})"
 
 
+# What decides how a device behaves; a subclass that overrides any of it is a model written in Python.
+_PHYSICS = ("simulate", "set_conductance", "current", "g")
+
+
 def is_engine_model(memristor_model: Any) -> bool:
     """Whether devices of a class run in the engine: a built-in model whose physics no subclass has overridden."""
     if not (isinstance(memristor_model, type) and issubclass(memristor_model, EngineModel)):
         return False
-    return all(getattr(memristor_model, name) is getattr(EngineModel, name) for name in ("simulate", "set_conductance"))
+    built_in = next(base for base in memristor_model.__mro__ if "model_name" in vars(base))
+    overridden = memristor_model.__init__ is not built_in.__init__  # type: ignore[misc]
+    return not overridden and all(getattr(memristor_model, name) is getattr(EngineModel, name) for name in _PHYSICS)
