@@ -21,7 +21,13 @@ from memtorch._errors import (
     invalid,
 )
 from memtorch.bh._device_indexing import DeviceIndexing
-from memtorch.bh._object_model import accepts_keyword, check_arguments, frozen_currents, simulated_currents
+from memtorch.bh._object_model import (
+    accepts_keyword,
+    check_arguments,
+    check_resistances,
+    frozen_currents,
+    simulated_currents,
+)
 from memtorch.bh._object_reads import object_partial_currents
 from memtorch.bh._object_storage import ObjectStorage
 from memtorch.bh._signals import array_signal
@@ -158,7 +164,9 @@ class ObjectArray(DeviceIndexing, ObjectStorage):
             self._write(beyond)
 
     def set_params(self, *, row: int | None = None, **values: Any) -> None:
-        """Changes attributes of the devices; conductances stay unless the new values do not allow them.
+        """Changes attributes of devices; conductances stay unless the new values do not allow them.
+
+        Stuck devices keep their attributes as well.
 
         Args:
             row: Only of the device with this number.
@@ -173,14 +181,15 @@ class ObjectArray(DeviceIndexing, ObjectStorage):
         new = self._values_of(op, values, rows)
         for name in ("r_on", "r_off"):
             new.setdefault(name, [self._number(name, k, "ohm") for k in rows])
-        for k, r_on, r_off in zip(rows, new["r_on"], new["r_off"], strict=True):
-            if not 0 < r_on < r_off:
-                invalid(op, self._label("r_on", k), r_on, f"lie between 0 and r_off ({r_off!r} ohm)", "ohm")
-        for name in values:
-            for k, value in zip(rows, new[name], strict=True):
-                setattr(self._objects[k], name, value)
+        stuck = self._stuck_rows()
+        free = [(n, k) for n, k in enumerate(rows) if k not in stuck]
+        for n, k in free:
+            check_resistances(op, self._label("r_on", k), new["r_on"][n], new["r_off"][n])
+        for n, k in free:
+            for name in values:
+                setattr(self._objects[k], name, new[name][n])
         # Also where nothing is clipped: the state that stands for a conductance depends on the parameters.
-        self._write({k: self._held[k] for k in rows})
+        self._write({k: self._held[k] for _, k in free})
 
     def _values_of(self, op: str, values: Mapping[str, Any], rows: list[int]) -> dict[str, list[float]]:
         """Checked values of attributes, one for each row."""
@@ -189,10 +198,9 @@ class ObjectArray(DeviceIndexing, ObjectStorage):
                 self._number(name, row, "")
         given = dict(values)
         if any(callable(value) for value in given.values()):
-            resistances = {
-                n: torch.tensor([self._number(n, k, "ohm") for k in rows]).double() for n in ("r_on", "r_off")
-            }
-            drawn = draw_columns(op, {**resistances, **given}, len(rows))
+            pair = {n: [self._number(n, k, "ohm") for k in rows] for n in ("r_on", "r_off")}
+            present = {n: torch.tensor(resistances, dtype=torch.float64) for n, resistances in pair.items()}
+            drawn = draw_columns(op, {**present, **given}, len(rows))
             given = {name: drawn[name] for name in values}
         columns = {}
         for name, value in given.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,8 +21,10 @@ __all__ = [
     "accepts_keyword",
     "check_arguments",
     "check_model",
+    "check_resistances",
     "device_current",
     "frozen_currents",
+    "number_of",
     "reference_object",
     "simulated_currents",
 ]
@@ -75,11 +78,35 @@ def reference_object(op: str, memristor_model: type, params: Mapping[str, Any]) 
     check_arguments(op, memristor_model, means)
     flag = {"reference": True} if accepts_keyword(memristor_model, "reference") else {}
     device = memristor_model(**{**means, **flag})
-    for name in ("r_on", "r_off"):
-        check_float(memristor_model.__name__, name, getattr(device, name, None), 0, exclusive=True, unit="ohm")
-    if not device.r_on < device.r_off:
-        invalid(memristor_model.__name__, "r_on", device.r_on, f"lie below r_off ({device.r_off!r} ohm)", "ohm")
+    r_on, r_off = (number_of(device, name, name, "ohm") for name in ("r_on", "r_off"))
+    check_resistances(memristor_model.__name__, "r_on", r_on, r_off)
     return device
+
+
+def check_resistances(op: str, name: str, r_on: float, r_off: float) -> None:
+    """Raises ``InvalidArgument`` unless 0 < r_on < r_off (ohm); ``name`` is r_on's for messages."""
+    if not 0 < r_on < r_off:
+        invalid(op, name, r_on, f"lie between 0 and r_off ({r_off!r} ohm)", "ohm")
+
+
+def number_of(device: Any, name: str, label: str, unit: str) -> float:
+    """An attribute of a device as a finite float.
+
+    Args:
+        device: An object of a model written in Python.
+        name: The attribute.
+        label: The attribute for messages.
+        unit: Its unit for messages.
+
+    Raises:
+        InvalidArgument: It is missing, or no finite number.
+    """
+    value = getattr(device, name, None)
+    if type(value) is float and math.isfinite(value):
+        return value
+    if value is None:
+        invalid(type(device).__name__, label, value, "be set by the model to a finite number", unit)
+    return check_float(type(device).__name__, label, value, unit=unit)
 
 
 def _checked(op: str, name: str, currents: Any, count: int) -> NDArray[np.float64]:
@@ -108,7 +135,12 @@ def simulated_currents(
     if not return_current:
         device.simulate(voltage, **options)
         return None
-    currents = device.simulate(voltage, return_current=True, **options)
+    try:
+        currents = device.simulate(voltage, return_current=True, **options)
+    except TypeError:
+        if accepts_keyword(device.simulate, "return_current"):
+            raise
+        invalid(type(device).__name__, "simulate", "without return_current", "take return_current where currents count")
     return _checked(type(device).__name__, name, currents, len(voltage))
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from memtorch._errors import check_float, check_int, check_numbers, check_tensor, invalid
+from memtorch.bh._object_model import check_resistances, number_of
 from memtorch.bh._object_state import ObjectState
 
 __all__ = ["ObjectStorage"]
@@ -45,10 +46,7 @@ class ObjectStorage(ObjectState):
 
     def _number(self, name: str, row: int, unit: str) -> float:
         """An attribute of one device as a finite float."""
-        value = getattr(self._objects[row], name, None)
-        if type(value) is float and math.isfinite(value):
-            return value
-        return check_float(self.memristor_model.__name__, self._label(name, row), value, unit=unit)
+        return number_of(self._objects[row], name, self._label(name, row), unit)
 
     def _numbers(self, name: str, unit: str) -> list[float]:
         return [self._number(name, row, unit) for row in range(len(self._objects))]
@@ -62,9 +60,7 @@ class ObjectStorage(ObjectState):
         limits = {}
         for row in range(len(self._objects)) if rows is None else rows:
             r_on, r_off = self._number("r_on", row, "ohm"), self._number("r_off", row, "ohm")
-            if not 0 < r_on < r_off:
-                name = self.memristor_model.__name__
-                invalid(name, self._label("r_on", row), r_on, f"lie between 0 and r_off ({r_off!r} ohm)", "ohm")
+            check_resistances(self.memristor_model.__name__, self._label("r_on", row), r_on, r_off)
             limits[row] = 1 / r_off, 1 / r_on
         return limits
 
@@ -139,7 +135,7 @@ class ObjectStorage(ObjectState):
         try:
             if [device.g for device in self._objects] == self._held:
                 return self._held
-        except (AttributeError, ValueError, RuntimeError):  # no g, or one that is no number: named below
+        except (AttributeError, TypeError, ValueError, RuntimeError):  # no g, or one that is no number: named below
             pass
         return self._numbers("g", "S")
 

@@ -1,0 +1,78 @@
+"""Arrays of Python objects: non-linear reads against sums over single devices."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from python_models import (
+    DOUBLE,
+    FLOAT32,
+    SWING,
+    Counting,
+    Ohmic,
+    PythonVTEAM,
+    WithCurrent,
+    crossbar_pair,
+    each_pair,
+    each_tiling,
+)
+
+from memtorch import InvalidArgument
+from memtorch.bh import Crossbar
+
+
+@each_pair
+@each_tiling
+@pytest.mark.parametrize("simulate", [False, True])
+def test_nonlinear_reads_are_the_sums_over_single_devices(python, built_in, tile_shape, simulate):
+    mine, other = crossbar_pair(python, built_in, tile_shape)
+    v = SWING[python] * torch.rand(3, 5, dtype=torch.float64)
+    height = 5 if tile_shape is None else tile_shape[0]
+    expected = torch.zeros(-(-5 // height), 3, 4, dtype=torch.float64)
+    for n in range(3):
+        for point, row, column in other._used_cells():
+            device = other.devices[point]
+            volts = v[n, row].item()
+            current = device.simulate([volts], return_current=True)[0] if simulate else device.current(volts)
+            expected[row // height, n, column] += current
+    partial = mine.devices.read_nonlinear(v, 4, simulate)
+    assert partial.dtype == torch.float64
+    torch.testing.assert_close(partial, expected, rtol=DOUBLE, atol=0)
+    used = [point for point, _, _ in mine._used_cells()]
+    for point in used:
+        assert mine.conductance_matrix[point].item() == pytest.approx(other.conductance_matrix[point].item(), rel=1e-6)
+
+
+def test_the_current_of_a_device_is_its_own_method_unless_simulate_is_newer():
+    crossbar = Crossbar(Ohmic, {}, (1, 1))
+    assert crossbar.devices.read_nonlinear(torch.tensor([[0.5]]), 1).item() == 1.5
+    counting = Crossbar(Counting, {}, (1, 1))
+    current = counting.devices.read_nonlinear(torch.tensor([[0.5], [0.0]]), 1)
+    assert current.flatten().tolist() == pytest.approx([0.5 / 1000, 0.0], rel=FLOAT32)
+    assert counting.devices[0][0].pulses == 0
+    with_method = Crossbar(WithCurrent, {}, (1, 1))
+    assert with_method.devices.read_nonlinear(torch.tensor([[0.5]]), 1).item() == 0.25
+
+
+def test_a_stuck_cell_conducts_in_a_simulated_read():
+    crossbar = Crossbar(PythonVTEAM, {}, (1, 2))
+    crossbar.write_conductance_matrix(torch.full((1, 2), 0.01))
+    crossbar.devices.stuck = torch.tensor([[True], [False]])
+    before = crossbar.conductance_matrix.clone()
+    current = crossbar.devices.read_nonlinear(torch.tensor([[0.3, 0.0]]), 1, simulate=True)
+    assert current.item() == pytest.approx(0.003, rel=1e-6)  # float32 conductance
+    assert torch.equal(crossbar.conductance_matrix, before)
+
+
+def test_nonlinear_reads_check_their_arguments():
+    devices = Crossbar(PythonVTEAM, {}, (4, 5), (3, 2)).devices
+    for arguments in (
+        (torch.ones(2, 9), 4),
+        (torch.ones(2, 5), 7),
+        (torch.ones(5), 4),
+        (torch.full((1, 5), math.nan), 4),
+    ):
+        with pytest.raises(InvalidArgument, match=r"\[read_nonlinear\]"):
+            devices.read_nonlinear(*arguments)
