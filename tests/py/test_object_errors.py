@@ -83,7 +83,8 @@ def test_an_entry_that_is_not_finite_is_refused_and_undone(value):
         lambda c: c.devices.set_conductance("x"),
         lambda c: c.devices.set_conductance([1.0, 2.0]),
         lambda c: setattr(c, "conductance_matrix", torch.ones(3, 3)),
-        lambda c: setattr(c.devices, "stuck", torch.ones(3, 3)),
+        lambda c: setattr(c.devices, "stuck", torch.ones(3, 3, dtype=torch.bool)),
+        lambda c: setattr(c.devices, "stuck", torch.ones(2, 2)),
         lambda c: setattr(c.devices, "finite_states", 0),
         lambda c: c.devices.simulate([math.nan]),
         lambda c: c.devices.simulate([]),
@@ -119,4 +120,4 @@ def test_a_model_whose_simulate_returns_no_current_says_so():
     devices.simulate([0.1])
     torch.testing.assert_close(devices.g, before * 1.01)
     with pytest.raises(InvalidArgument, match=r"\[Strict\] simulate .* must take return_current"):
-        devices.read_nonlinear(torch.ones(1, 2), 2)
+        devices.read_frozen(torch.ones(1, 2), 2, 2)

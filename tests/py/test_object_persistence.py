@@ -96,7 +96,7 @@ def test_a_state_dict_of_a_patched_model_makes_a_fresh_one_bit_equal():
 @pytest.mark.parametrize(
     ("model", "shape", "message"),
     [
-        (PythonDrift, (2, 3), r"model \(python_models.PythonVTEAM\) must be 'python_models.PythonDrift'"),
+        (PythonDrift, (2, 3), r"model \('python_models.PythonVTEAM'\) must be 'python_models.PythonDrift'"),
         (PythonVTEAM, (3, 3), r"shape \(\[3, 2\]\) must be \[3, 3\]"),
         (VTEAM, (2, 3), r"model .* must be 'VTEAM'"),
     ],

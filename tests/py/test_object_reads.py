@@ -37,7 +37,8 @@ def test_nonlinear_reads_are_the_sums_over_single_devices(python, built_in, tile
             volts = v[n, row].item()
             current = device.simulate([volts], return_current=True)[0] if simulate else device.current(volts)
             expected[row // height, n, column] += current
-    partial = mine.devices.read_nonlinear(v, 4, simulate)
+    read = mine.devices.read_simulated if simulate else mine.devices.read_frozen
+    partial = read(v, 5, 4)
     assert partial.dtype == torch.float64
     torch.testing.assert_close(partial, expected, rtol=DOUBLE, atol=0)
     used = [point for point, _, _ in mine._used_cells()]
@@ -47,13 +48,13 @@ def test_nonlinear_reads_are_the_sums_over_single_devices(python, built_in, tile
 
 def test_the_current_of_a_device_is_its_own_method_unless_simulate_is_newer():
     crossbar = Crossbar(Ohmic, {}, (1, 1))
-    assert crossbar.devices.read_nonlinear(torch.tensor([[0.5]]), 1).item() == 1.5
+    assert crossbar.devices.read_frozen(torch.tensor([[0.5]]), 1, 1).item() == 1.5
     counting = Crossbar(Counting, {}, (1, 1))
-    current = counting.devices.read_nonlinear(torch.tensor([[0.5], [0.0]]), 1)
+    current = counting.devices.read_frozen(torch.tensor([[0.5], [0.0]]), 1, 1)
     assert current.flatten().tolist() == pytest.approx([0.5 / 1000, 0.0], rel=FLOAT32)
     assert counting.devices[0][0].pulses == 0
     with_method = Crossbar(WithCurrent, {}, (1, 1))
-    assert with_method.devices.read_nonlinear(torch.tensor([[0.5]]), 1).item() == 0.25
+    assert with_method.devices.read_frozen(torch.tensor([[0.5]]), 1, 1).item() == 0.25
 
 
 def test_a_stuck_cell_conducts_in_a_simulated_read():
@@ -61,18 +62,26 @@ def test_a_stuck_cell_conducts_in_a_simulated_read():
     crossbar.write_conductance_matrix(torch.full((1, 2), 0.01))
     crossbar.devices.stuck = torch.tensor([[True], [False]])
     before = crossbar.conductance_matrix.clone()
-    current = crossbar.devices.read_nonlinear(torch.tensor([[0.3, 0.0]]), 1, simulate=True)
+    current = crossbar.devices.read_simulated(torch.tensor([[0.3, 0.0]]), 2, 1)
     assert current.item() == pytest.approx(0.003, rel=1e-6)  # float32 conductance
     assert torch.equal(crossbar.conductance_matrix, before)
 
 
-def test_nonlinear_reads_check_their_arguments():
+def test_a_device_may_be_read_at_the_nearest_of_some_conductances():
+    crossbar = Crossbar(PythonVTEAM, {}, (3, 4))
+    crossbar.write_conductance_matrix(torch.rand(3, 4) * 0.02)
+    before = crossbar.conductance_matrix.clone()
+    levels = torch.linspace(1 / 1000, 1 / 50, 4)
+    nearest = levels[(before.unsqueeze(-1) - levels).abs().argmin(-1)]
+    v = torch.rand(2, 4)
+    current = crossbar.devices.read_frozen(v, 4, 3, states=4)
+    torch.testing.assert_close(current[0].float(), v @ nearest, rtol=1e-5, atol=0)  # products in float32
+    assert torch.equal(crossbar.conductance_matrix, before)
+
+
+@pytest.mark.parametrize("v", [torch.ones(2, 9), torch.ones(5), torch.full((1, 5), math.nan)])
+def test_reads_check_their_voltages(v):
     devices = Crossbar(PythonVTEAM, {}, (4, 5), (3, 2)).devices
-    for arguments in (
-        (torch.ones(2, 9), 4),
-        (torch.ones(2, 5), 7),
-        (torch.ones(5), 4),
-        (torch.full((1, 5), math.nan), 4),
-    ):
-        with pytest.raises(InvalidArgument, match=r"\[read_nonlinear\]"):
-            devices.read_nonlinear(*arguments)
+    for read in (devices.read_frozen, devices.read_simulated):
+        with pytest.raises(InvalidArgument, match=r"\[read\] v"):
+            read(v, 5, 4)

@@ -29,7 +29,7 @@ from memtorch.bh._object_model import (
     simulated_currents,
 )
 from memtorch.bh._object_reads import object_partial_currents
-from memtorch.bh._object_storage import ObjectStorage
+from memtorch.bh._object_storage import ObjectStorage, nearest_state
 from memtorch.bh._signals import array_signal
 from memtorch.bh.StochasticParameter import draw_columns
 
@@ -93,8 +93,7 @@ class ObjectArray(DeviceIndexing, ObjectStorage):
 
     def device_at(self, row: int) -> Any:
         """The device with a number, counted row by row."""
-        stuck = self._buffers["stuck"]
-        if self._state_mark != self._mark() or (stuck is not None and stuck.view(-1)[row]):
+        if self._state_mark != self._mark() or self.is_stuck(row):
             self.sync()
         return self._objects[row]
 
@@ -148,12 +147,16 @@ class ObjectArray(DeviceIndexing, ObjectStorage):
             self.sync()
         self._write(dict(zip(rows, values, strict=True)), self._finite_states)
 
-    def settle(self, rows: Iterable[int] | None = None) -> None:
-        """Takes devices (all, or those with these numbers) to the nearest of their ``finite_states``."""
+    def settle(self, rows: Any = None) -> None:
+        """Takes devices to the nearest of their ``finite_states``; without those nothing happens.
+
+        Args:
+            rows: Index into the devices row by row: a slice, integers or a mask; None: all.
+        """
         self.sync()
         if self._finite_states is not None:
-            wanted = range(self.size) if rows is None else rows
-            self._write({int(row): self._held[int(row)] for row in wanted}, self._finite_states)
+            wanted = np.arange(self.size)[slice(None) if rows is None else rows].reshape(-1).tolist()
+            self._write({row: self._held[row] for row in wanted}, self._finite_states)
 
     def update_conductance(self) -> None:
         """Brings ``g`` up to date, and devices whose conductance is beyond their range back into it."""
@@ -175,40 +178,57 @@ class ObjectArray(DeviceIndexing, ObjectStorage):
         Raises:
             InvalidArgument: An unknown attribute, or values that are not finite or break 0 < r_on < r_off.
         """
-        op = self.memristor_model.__name__
-        rows = list(range(self.size)) if row is None else [row]
-        self.sync()
-        new = self._values_of(op, values, rows)
-        for name in ("r_on", "r_off"):
-            new.setdefault(name, [self._number(name, k, "ohm") for k in rows])
-        stuck = self._stuck_rows()
-        free = [(n, k) for n, k in enumerate(rows) if k not in stuck]
-        for n, k in free:
-            check_resistances(op, self._label("r_on", k), new["r_on"][n], new["r_off"][n])
-        for n, k in free:
-            for name in values:
-                setattr(self._objects[k], name, new[name][n])
-        # Also where nothing is clipped: the state that stands for a conductance depends on the parameters.
-        self._write({k: self._held[k] for _, k in free})
+        self._take(self.new_params(row=row, **values), row)
 
-    def _values_of(self, op: str, values: Mapping[str, Any], rows: list[int]) -> dict[str, list[float]]:
-        """Checked values of attributes, one for each row."""
+    def new_params(self, *, row: int | None = None, fresh: Iterable[str] = (), **values: Any) -> dict[str, Any]:
+        """What ``set_params`` would set, checked: one float64 tensor [devices] by name; nothing changes.
+
+        ``fresh`` has no effect here.
+        """
+        op = self.memristor_model.__name__
+        rows = range(self.size) if row is None else [row]
+        self.sync()
+        resistances = {n: [self._number(n, k, "ohm") for k in rows] for n in ("r_on", "r_off")}
+        pair = {n: torch.tensor(numbers, dtype=torch.float64) for n, numbers in resistances.items()}
         for name in values:
-            for row in rows:
-                self._number(name, row, "")
+            for k in rows:
+                self._number(name, k, "")
         given = dict(values)
         if any(callable(value) for value in given.values()):
-            pair = {n: [self._number(n, k, "ohm") for k in rows] for n in ("r_on", "r_off")}
-            present = {n: torch.tensor(resistances, dtype=torch.float64) for n, resistances in pair.items()}
-            drawn = draw_columns(op, {**present, **given}, len(rows))
+            drawn = draw_columns(op, {**pair, **given}, len(rows))
             given = {name: drawn[name] for name in values}
-        columns = {}
+        new = {}
         for name, value in given.items():
             column = check_tensor(op, name, check_numbers(op, name, value)).double().cpu()
             if column.numel() != 1 and tuple(column.shape) not in (self._shape, (len(rows),)):
                 invalid(op, name, f"shape {list(column.shape)}", f"have shape {list(self._shape)}")
-            columns[name] = column.reshape(-1).expand(len(rows)).tolist()
-        return columns
+            new[name] = column.reshape(-1).expand(len(rows))
+        both = {**pair, **new}
+        stuck = self._stuck_rows()
+        for k, r_on, r_off in zip(rows, both["r_on"].tolist(), both["r_off"].tolist(), strict=True):
+            if k not in stuck:
+                check_resistances(op, self._label("r_on", k), r_on, r_off)
+        return new
+
+    def move(self, conductance: Tensor | None, params: Mapping[str, Any]) -> None:
+        """Gives devices that are not stuck new conductances [*shape] (S) together with ``new_params``.
+
+        Without conductances they keep theirs as far as the parameters allow.
+        """
+        self._take(params, None, conductance)
+
+    def _take(self, params: Mapping[str, Any], row: int | None, conductance: Tensor | None = None) -> None:
+        self.sync()
+        stuck = self._stuck_rows()
+        rows = range(self.size) if row is None else [row]
+        columns = {name: column.tolist() for name, column in params.items()}
+        g = self._held if conductance is None else conductance.detach().double().cpu().reshape(-1).tolist()
+        free = [(n, k) for n, k in enumerate(rows) if k not in stuck]
+        for n, k in free:
+            for name, column in columns.items():
+                setattr(self._objects[k], name, column[n])
+        # Also where nothing is clipped: the state that stands for a conductance depends on the parameters.
+        self._write({k: g[k] for _, k in free})
 
     # ---- Whole devices ---------------------------------------------------------------------------------------------
 
@@ -218,20 +238,26 @@ class ObjectArray(DeviceIndexing, ObjectStorage):
             invalid(op, "device", type(device).__name__, f"be a {self.memristor_model.__name__}")
 
     def copy_device(self, row: int, device: Any) -> None:
-        """Puts a device into a cell: the object itself, or a copy if it stands in another cell already."""
+        """Puts a device into a cell: the object itself, or a copy if it stands in another cell already.
+
+        The cell is stuck afterwards if that other cell is.
+        """
         self.check_same_model("copy_device", device)
         self.sync()
         previous = self._objects[row]
         if device is previous:
             return
-        self._objects[row] = copy.deepcopy(device) if any(device is other for other in self._objects) else device
+        standing = next((k for k, other in enumerate(self._objects) if device is other), None)
+        self._objects[row] = device if standing is None else copy.deepcopy(device)
         try:
             self._limits([row])
-            self._number("g", row, "S")
+            held = self._number("g", row, "S")
         except InvalidArgument:
             self._objects[row] = previous
             raise
-        self.sync()
+        stuck = standing is not None and self.is_stuck(standing)
+        self._show([*self._held[:row], held, *self._held[row + 1 :]])
+        self.set_stuck_of(row, stuck)
 
     # ---- Voltages --------------------------------------------------------------------------------------------------
 
@@ -278,6 +304,16 @@ class ObjectArray(DeviceIndexing, ObjectStorage):
             return None
         return torch.from_numpy(np.stack(currents)).view(*(self._shape if row is None else ()), signal.shape[-1])
 
-    def read_nonlinear(self, v: Tensor, columns: int, simulate: bool = False) -> Tensor:
-        """Partial currents of the tiles at voltages; see ``object_partial_currents``."""
-        return object_partial_currents(self, v, columns, simulate)
+    def in_state(self, row: int, states: int) -> Any:
+        """A copy of a device at the nearest of so many equally spaced conductances."""
+        device = copy.deepcopy(self.device_at(row))
+        device.set_conductance(nearest_state(self._number("g", row, "S"), *self._limits([row])[row], states))
+        return device
+
+    def read_frozen(self, v: Tensor, rows: int, columns: int, states: int | None = None) -> Tensor:
+        """Partial currents of the tiles, each device in its present state; see ``object_partial_currents``."""
+        return object_partial_currents(self, v, rows, columns, states=states)
+
+    def read_simulated(self, v: Tensor, rows: int, columns: int) -> Tensor:
+        """Partial currents of the tiles, one time step for each input vector; see ``object_partial_currents``."""
+        return object_partial_currents(self, v, rows, columns, simulate=True)

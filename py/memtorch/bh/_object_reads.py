@@ -6,57 +6,60 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from memtorch._errors import check_bool, check_int, check_tensor, invalid
+from memtorch._errors import check_tensor
 from memtorch.bh._object_model import frozen_currents, simulated_currents
 
 __all__ = ["object_partial_currents"]
 
 
-def object_partial_currents(array: Any, v: Tensor, columns: int, simulate: bool) -> Tensor:
+def object_partial_currents(
+    array: Any, v: Tensor, rows: int, columns: int, *, simulate: bool = False, states: int | None = None
+) -> Tensor:
     """What each row of tiles contributes to the currents of the columns.
 
     Args:
         array: The ``ObjectArray`` [rows, columns], or [tiles, tile_rows, tile_columns] numbered row by row.
         v: Voltages [inputs, rows] (V).
+        rows: Word lines in use; those of padding cells are at 0 V.
         columns: Columns in use.
         simulate: The devices really see the voltages, one sample for each input vector in their order, padding cells
             included, and their states move; otherwise they carry the currents of their present states.
+        states: Each device carries the current of the nearest of so many conductances, equally spaced from 1/r_off to
+            1/r_on of its own, and does not change; None: that of its own state.
 
     Returns:
-        [tiles down, inputs, columns] amperes, float32 or the wider dtype of ``v``.
+        [tiles down, inputs, columns] amperes, float64.
 
     Raises:
-        InvalidArgument: Voltages that are not finite or have another shape.
+        InvalidArgument: Voltages that are not finite or have another shape, or currents that are not finite.
     """
-    op = "read_nonlinear"
-    check_tensor(op, "v", v, (-1, -1))
-    check_int(op, "columns", columns, 1)
-    moves = check_bool(op, "simulate", simulate)
-    inputs, rows = v.shape
+    check_tensor("read", "v", v, (-1, rows))
     height, width = array.shape[-2:]
-    down, across = -(-rows // height), -(-columns // width)
-    if (down, across) != (1, 1) and (array.ndim == 2 or down * across != array.shape[0]):
-        invalid(op, "v", f"shape {list(v.shape)}", f"fit {columns} columns of devices of shape {list(array.shape)}")
-    volts = np.zeros((down * height, inputs))
+    across = -(-columns // width)
+    volts = np.zeros((-(-rows // height) * height, v.shape[0]))
     volts[:rows] = v.detach().double().cpu().numpy().T
-    partial = np.zeros((down, across * width, inputs))
-    stuck = np.zeros(array.shape, bool) if array.stuck is None else array.stuck.cpu().numpy()
-    stuck = stuck.reshape(-1)
+    partial = np.zeros((volts.shape[0] // height, across * width, v.shape[0]))
+    array.sync()
     for k, device in enumerate(array.flat):
-        tile, row, column = (int(n) for n in np.unravel_index(k, (down * across, height, width)))
+        tile, row, column = (int(n) for n in np.unravel_index(k, (partial.shape[0] * across, height, width)))
         row, column = tile // across * height + row, tile % across * width + column
         name = f"current at row {row}, column {column}"
-        if moves and not stuck[k]:
-            samples = [simulated_currents(name, device, np.array([volt]), True) for volt in volts[row]]
-            current = np.concatenate([np.zeros(0), *samples])
+        if simulate and not array.is_stuck(k):
+            current = _stepped(name, device, volts[row])
         elif row < rows and column < columns:
-            current = frozen_currents(name, device, volts[row])
+            current = frozen_currents(name, device if states is None else array.in_state(k, states), volts[row])
         else:
             continue
         partial[tile // across, column] += current
-    if moves:
+    if simulate:
         array.sync()
-    out = torch.from_numpy(partial[:, :columns]).transpose(1, 2)
-    return out.to(v.device, torch.promote_types(v.dtype, torch.float32))
+    return torch.from_numpy(partial[:, :columns]).transpose(1, 2).contiguous().to(v.device)
+
+
+def _stepped(name: str, device: Any, voltage: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The currents [n] (A) of as many calls of ``simulate`` with one sample each."""
+    currents = [simulated_currents(name, device, np.array([volts]), True) for volts in voltage]
+    return np.array([current[0] for current in currents if current is not None])

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from memtorch._errors import InvalidArgument, invalid
 from memtorch.bh._versioned_columns import VersionedColumns
 
 __all__ = ["ObjectState"]
@@ -158,11 +157,11 @@ class ObjectState(VersionedColumns):
         mine = {key[len(prefix) :]: value for key, value in state_dict.items() if key.startswith(prefix)}
         if not mine and not strict:
             return
-        try:
-            extra = self._checked(mine)
-        except InvalidArgument as error:
-            error_msgs.append(f"{prefix.rstrip('.') or 'devices'}: {error}")
+        differences = self.differences(mine)
+        if differences:
+            error_msgs.append(f"{prefix.rstrip('.') or 'devices'}: [load_state_dict] {'; '.join(differences)}")
             return
+        extra = mine["_extra_state"]
         for device, attributes in zip(self._objects, _unpacked(extra["attributes"], len(self._objects)), strict=True):
             _restore(device, attributes)
         column = self.buffer("g")
@@ -174,24 +173,21 @@ class ObjectState(VersionedColumns):
         self._buffers["stuck"] = None if stuck is None else stuck.to(column.device, torch.bool, copy=True)
         self._state_mark = None
 
-    def _checked(self, mine: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The extra state of a state_dict, if it is this array's.
-
-        Raises:
-            InvalidArgument: Another model, shape or version, or tensors missing or unknown.
-        """
-        op = "load_state_dict"
+    def differences(self, mine: Mapping[str, Any]) -> list[str]:
+        """Why a state_dict cannot be loaded, one reason each: another version, model or shape, other tensors."""
         extra = mine.get("_extra_state")
         if not isinstance(extra, Mapping):
-            invalid(op, "_extra_state", extra, "be there: this is no state of a device array")
+            return [f"_extra_state ({extra!r}) must be there: this is no state of a device array"]
         expected = {"version": _STATE_DICT_VERSION, "model": self._model_path(), "shape": list(self._shape)}
-        for name, value in expected.items():
-            if extra.get(name) != value:
-                invalid(op, name, extra.get(name), f"be {value!r}")
+        found = [
+            f"{name} ({extra.get(name)!r}) must be {value!r}"
+            for name, value in expected.items()
+            if extra.get(name) != value
+        ]
         tensors = {name: value for name, value in mine.items() if name != "_extra_state"}
         if set(tensors) | {"stuck"} != {"g", "stuck"}:
-            invalid(op, "columns", sorted(tensors), "be g, and stuck if there are stuck cells")
+            found.append(f"columns ({sorted(tensors)}) must be g, and stuck if devices are stuck")
         for name, tensor in tensors.items():
-            if tuple(tensor.shape) != self._shape:
-                invalid(op, name, f"shape {list(tensor.shape)}", f"have shape {list(self._shape)}")
-        return extra
+            if tuple(tensor.shape) != tuple(extra.get("shape", ())):
+                found.append(f"{name} (shape {list(tensor.shape)}) must have shape {list(self._shape)}")
+        return found

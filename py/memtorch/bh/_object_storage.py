@@ -14,7 +14,10 @@ from memtorch._errors import check_float, check_int, check_numbers, check_tensor
 from memtorch.bh._object_model import check_resistances, number_of
 from memtorch.bh._object_state import ObjectState
 
-__all__ = ["ObjectStorage"]
+__all__ = ["ObjectStorage", "nearest_state"]
+
+# As for built-in models: levels closer than the spacing of float32 conductances would be no levels.
+_MAX_STATES = 2**24
 
 
 class ObjectStorage(ObjectState):
@@ -92,9 +95,9 @@ class ObjectStorage(ObjectState):
         if name == "g":
             self.write_g(value)
         elif name == "stuck":
-            self._set_stuck(value)
+            self.set_stuck(value)
         elif name == "finite_states":
-            self._finite_states = None if value is None else check_int("ObjectArray", name, value, 1)
+            self._finite_states = None if value is None else check_int("devices", name, value, 1, _MAX_STATES)
         elif name == "time_series_resolution":
             step = check_float(self.memristor_model.__name__, name, value, 0, exclusive=True, unit="s")
             for device in self._objects:
@@ -102,12 +105,33 @@ class ObjectStorage(ObjectState):
         else:
             super().__setattr__(name, value)
 
-    def _set_stuck(self, stuck: Any) -> None:
+    def set_stuck(self, stuck: Any) -> None:
+        """Says which devices are stuck from now on, at the conductances that they have: bool [*shape], or None.
+
+        Raises:
+            InvalidArgument: Another type or shape.
+        """
         self.sync()
         if stuck is not None:
-            check_tensor("ObjectArray", "stuck", stuck, self._shape)
-            stuck = stuck.detach().to(self._column.device, torch.bool, copy=True)
+            mask = check_tensor("devices", "stuck", torch.as_tensor(stuck), self._shape)
+            if mask.dtype != torch.bool:
+                invalid("devices", "stuck", str(mask.dtype), "be bool")
+            # Made under inference_mode it could not be copied into other modules.
+            with torch.inference_mode(False):
+                stuck = mask.to(self._column.device, copy=True) if bool(mask.any()) else None
         self._buffers["stuck"] = stuck
+
+    def is_stuck(self, row: int) -> bool:
+        """Whether the device with a number is stuck."""
+        stuck = self._buffers["stuck"]
+        return stuck is not None and bool(stuck.view(-1)[row])
+
+    def set_stuck_of(self, row: int, stuck: bool) -> None:
+        """Says of one device whether it is stuck."""
+        if stuck != self.is_stuck(row):
+            mask = torch.zeros(self._shape, dtype=torch.bool) if self.stuck is None else self.stuck.clone()
+            mask.view(-1)[row] = stuck
+            self.set_stuck(mask)
 
     def _stuck_rows(self) -> set[int]:
         stuck = self._buffers["stuck"]
@@ -184,7 +208,7 @@ class ObjectStorage(ObjectState):
         stuck = self._stuck_rows()
         for row, target in targets.items():
             if row not in stuck:
-                self._objects[row].set_conductance(_reachable(target, *limits[row], states))
+                self._objects[row].set_conductance(nearest_state(target, *limits[row], states))
         self._finish(self._read())
 
     def _finish(self, held: list[float]) -> None:
@@ -197,7 +221,7 @@ class ObjectStorage(ObjectState):
         self._show(held)
 
 
-def _reachable(target: float, low: float, high: float, states: int | None) -> float:
+def nearest_state(target: float, low: float, high: float, states: int | None) -> float:
     """The conductance in [low, high] nearest to a target: any, or one of so many equally spaced ones."""
     clipped = min(max(target, low), high)
     if states is None:
