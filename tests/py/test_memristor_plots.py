@@ -125,3 +125,23 @@ def test_models_written_in_python_work_with_the_plot_functions():
         voltage, current = plot(return_result=True)
         np.testing.assert_array_equal(current, voltage * 0.1)
         assert plot() is None
+
+
+class Plain(Resistor):
+    """A model that leaves its plots to the base class."""
+
+    plot_hysteresis_loop = Memristor.plot_hysteresis_loop
+    plot_bipolar_switching_behaviour = Memristor.plot_bipolar_switching_behaviour
+
+
+def test_a_model_without_plot_methods_has_those_of_the_base_class():
+    device, other = Plain(), Resistor()
+    for mine, expected in (
+        (device.plot_hysteresis_loop(1, 2, 1, return_result=True), other.plot_hysteresis_loop(return_result=True)),
+        (
+            device.plot_bipolar_switching_behaviour(2, 1, return_result=True),
+            other.plot_bipolar_switching_behaviour(return_result=True),
+        ),
+    ):
+        np.testing.assert_array_equal(mine, expected)
+    assert device.plot_hysteresis_loop(1, 2, 1) is None

@@ -141,6 +141,18 @@ def test_a_constructor_without_keyword_arguments_gets_means_for_its_reference():
     assert len(crossbar.devices.parameter("r_on").unique()) == 9
 
 
+def test_a_constructor_that_takes_any_keyword_is_told_which_device_is_the_reference():
+    class Told(PythonVTEAM):
+        references = 0
+
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            Told.references += bool(kwargs.get("reference"))
+
+    Crossbar(Told, {"r_on": 60.0}, (2, 2))
+    assert Told.references == 1
+
+
 def test_random_initialisation_lies_within_the_range():
     crossbar = Crossbar(PythonVTEAM, {}, (6, 6), random_crossbar_init=True)
     assert crossbar.conductance_matrix.min() >= 1 / 1000 * (1 - FLOAT32)
@@ -354,6 +366,48 @@ def test_the_time_step_is_written_to_all_devices():
     assert {device.time_series_resolution for device in devices.flat} == {1e-12}
     with pytest.raises(InvalidArgument, match="time_series_resolution"):
         devices.time_series_resolution = 0
+
+
+def test_conductances_and_bounds_move_together():
+    crossbar = Crossbar(PythonVTEAM, {}, (2, 2))
+    crossbar.write_conductance_matrix(torch.full((2, 2), 0.01))
+    devices = crossbar.devices
+    devices.stuck = torch.tensor([[True, False], [False, False]])
+    before = crossbar.conductance_matrix.clone()
+    new = devices.new_params(r_on=torch.tensor([[40.0, 40.0], [30.0, 50.0]]), fresh=["r_on"])
+    assert torch.equal(crossbar.conductance_matrix, before)
+    assert devices.parameter("r_on") == 50.0
+    devices.move(torch.tensor([[0.025, 0.025], [0.03, 0.03]]), new)
+    expected = torch.tensor([[0.01, 0.025], [0.03, 0.02]])  # stuck, moved, moved, clipped
+    torch.testing.assert_close(crossbar.conductance_matrix, expected, rtol=FLOAT32, atol=0)
+    assert [device.r_on for device in devices.flat] == [50.0, 40.0, 30.0, 50.0]
+    devices.move(None, devices.new_params(r_on=100.0))
+    torch.testing.assert_close(crossbar.conductance_matrix, torch.full((2, 2), 0.01), rtol=FLOAT32, atol=0)
+
+
+def test_a_cell_is_stuck_only_as_long_as_its_device_stands_there():
+    crossbar = Crossbar(PythonVTEAM, {}, (2, 2))
+    devices = crossbar.devices
+    devices.set_stuck_of(0, True)
+    assert [devices.is_stuck(k) for k in range(4)] == [True, False, False, False]
+    devices[1, 1] = devices[0, 0]
+    assert devices.stuck.tolist() == [[True, False], [False, True]]
+    devices[0, 0] = PythonVTEAM()
+    assert devices.stuck.tolist() == [[False, False], [False, True]]
+    assert crossbar.conductance_matrix[0, 0].item() == np.float32(1 / 50)
+    devices.stuck = torch.zeros(2, 2, dtype=torch.bool)
+    assert devices.stuck is None
+
+
+def test_devices_settle_one_by_one():
+    devices = Crossbar(PythonVTEAM, {}, (2, 2)).devices
+    devices.settle()
+    assert devices.finite_states is None
+    devices.set_conductance(0.012)
+    devices.finite_states = 2
+    for rows in (slice(0, 1), [1], torch.tensor([False, False, True, False]).numpy()):
+        devices.settle(rows)
+    torch.testing.assert_close(devices.g.flatten(), torch.tensor([0.02, 0.02, 0.02, 0.012]), rtol=FLOAT32, atol=0)
 
 
 # ---- Any sequence of operations ----
