@@ -45,7 +45,9 @@ def test_a_conductance_that_is_no_number_names_the_device(value, monkeypatch):
         Crossbar(Broken, {}, (2, 2))
 
 
-@pytest.mark.parametrize("value", [1, np.float32(1), np.int64(1), torch.tensor(1), torch.tensor([1.0]), np.array(1)])
+@pytest.mark.parametrize(
+    "value", [1, np.float32(1), np.int64(1), torch.tensor(1), torch.tensor([1.0]), np.array(1), np.ones((1, 1))]
+)
 def test_every_kind_of_number_is_a_conductance_and_none_truncates_the_others(value, monkeypatch):
     crossbar = Crossbar(Strict, {"r_on": 0.5}, (2, 2))
     crossbar.devices[0][0].g = value

@@ -57,6 +57,23 @@ def test_the_current_of_a_device_is_its_own_method_unless_simulate_is_newer():
     assert with_method.devices.read_frozen(torch.tensor([[0.5]]), 1, 1).item() == 0.25
 
 
+@each_pair
+def test_every_device_tells_its_current_without_moving(python, built_in):
+    mine, other = crossbar_pair(python, built_in)
+    for device, reference in zip(mine.devices.flat, other.devices.flat, strict=True):
+        before = dict(vars(device))
+        for volts in (SWING[python], -SWING[python], 0.0):
+            assert device.current(volts) == pytest.approx(reference.current(volts), rel=DOUBLE)
+        assert vars(device) == before
+    assert Ohmic().current(0.5) == 1.5
+    with pytest.raises(InvalidArgument, match=r"\[current\] voltage"):
+        mine.devices[0][0].current(math.nan)
+    silent = python()
+    silent.simulate = lambda voltage_signal, return_current: None
+    with pytest.raises(InvalidArgument, match=rf"\[{python.__name__}\] current \(.*nan.* A\) must be a finite number"):
+        silent.current(0.5)
+
+
 def test_a_stuck_cell_conducts_in_a_simulated_read():
     crossbar = Crossbar(PythonVTEAM, {}, (1, 2))
     crossbar.write_conductance_matrix(torch.full((1, 2), 0.01))

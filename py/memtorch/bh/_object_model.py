@@ -22,7 +22,6 @@ __all__ = [
     "check_arguments",
     "check_model",
     "check_resistances",
-    "device_current",
     "frozen_currents",
     "number_of",
     "reference_object",
@@ -104,6 +103,8 @@ def number_of(device: Any, name: str, label: str, unit: str) -> float:
     value = getattr(device, name, None)
     if type(value) is float and math.isfinite(value):
         return value
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.item()  # numpy's own conversion takes no more than 0 dimensions
     if value is None:
         invalid(type(device).__name__, label, value, "be set by the model to a finite number", unit)
     return check_float(type(device).__name__, label, value, unit=unit)
@@ -166,9 +167,3 @@ def frozen_currents(name: str, device: Any, voltage: NDArray[np.float64]) -> NDA
     currents = simulated_currents(name, frozen, np.array(voltage, dtype=np.float64), True)
     assert currents is not None
     return currents
-
-
-def device_current(device: Any, voltage: float) -> float:
-    """The current (A) of any device in its present state at a voltage (V); see ``frozen_currents``."""
-    volts = check_float("current", "voltage", voltage, unit="V")
-    return float(frozen_currents("current", device, np.array([volts]))[0])

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memtorch._errors import check_bool, check_float
+from memtorch.bh._signals import FROZEN_STEP
 
 __all__ = ["Memristor", "plot_bipolar_switching_behaviour", "plot_hysteresis_loop"]
 
@@ -75,6 +76,18 @@ class Memristor(ABC):
     def get_resistance(self) -> float:
         """Resistance (ohm): 1 / g."""
         return 1 / self.g
+
+    def current(self, voltage: float) -> float:
+        """The current (A) in the present state at a voltage (V): that of a copy, for a time too short to move it.
+
+        Raises:
+            InvalidArgument: A voltage or a current that is not a finite number.
+        """
+        frozen = copy.deepcopy(self)
+        frozen.time_series_resolution = FROZEN_STEP
+        volts = check_float("current", "voltage", voltage, unit="V")
+        current = np.asarray(frozen.simulate(np.array([volts]), return_current=True), dtype=np.float64)
+        return check_float(type(self).__name__, "current", current.item() if current.size == 1 else current, unit="A")
 
 
 def plot_hysteresis_loop(
