@@ -7,7 +7,8 @@ from typing import Any
 from torch import nn
 
 from memtorch.mn._convolution import Convolution
-from memtorch.mn._layer import MemristiveLayer, memristive
+from memtorch.mn._layer import MemristiveLayer
+from memtorch.mn._patched import memristive
 
 __all__ = ["Conv1d"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -10,9 +9,9 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from memtorch._errors import InvalidArgument, invalid
-from memtorch.mn._layer import MemristiveLayer, supported_module_parameters
 from memtorch.mn._methods import add_methods, forward_legacy
 from memtorch.mn._options import argument, call_arguments, signature, takes_options
+from memtorch.mn._patched import PatchedLayer, patchable_types, supported_module_parameters
 from memtorch.mn.Conv1d import Conv1d
 from memtorch.mn.Conv2d import Conv2d
 from memtorch.mn.Conv3d import Conv3d
@@ -28,7 +27,7 @@ class Place(NamedTuple):
     parent: nn.Module | None
     name: str
     layer: nn.Module
-    replacement: type[MemristiveLayer]
+    replacement: type[PatchedLayer]
 
 
 def patch_model(*args: Any, **kwargs: Any) -> nn.Module:  # noqa: D417, the signature names them
@@ -45,8 +44,8 @@ def patch_model(*args: Any, **kwargs: Any) -> nn.Module:  # noqa: D417, the sign
         model (torch.nn.Module): The network.
         memristor_model (type[Memristor]): Model of the devices.
         memristor_model_params (dict): Keyword arguments of ``memristor_model``.
-        module_parameters_to_patch (Iterable[type]): The torch layer types to patch, or keys of
-            ``supported_module_parameters``; empty: all that are supported.
+        module_parameters_to_patch (Iterable[type]): The torch layer types to patch, or their names as in
+            ``supported_module_parameters``; empty: all that are supported, LSTM and GRU included.
         {options}
 
     Returns:
@@ -67,9 +66,9 @@ def patch_model(*args: Any, **kwargs: Any) -> nn.Module:  # noqa: D417, the sign
     places = list(_places(model, wanted))
 
     # Everything is built before anything is replaced: an error leaves the model as it was.
-    arguments = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+    arguments = options.as_arguments()
     arguments |= {name: call[name] for name in ("memristor_model", "memristor_model_params")}
-    built: dict[nn.Module, MemristiveLayer] = {}
+    built: dict[nn.Module, PatchedLayer] = {}
     for place in places:
         if place.layer not in built:
             built[place.layer] = _build(place, arguments)
@@ -101,38 +100,36 @@ _SIGNATURE = signature(
 takes_options(patch_model, _SIGNATURE)
 
 
-def _wanted_types(requested: Any) -> dict[type, type[MemristiveLayer]]:
+def _wanted_types(requested: Any) -> dict[type, type[PatchedLayer]]:
     """The torch types to patch with what replaces them."""
-    supported: dict[type, type[MemristiveLayer]] = {
-        layer.torch_class: layer for layer in supported_module_parameters.values()
-    }
-    listed = ", ".join(kind.__name__ for kind in supported)
+    by_name = {str(kind): kind for kind in patchable_types}
+    listed = ", ".join(kind.__name__ for kind in patchable_types)
     if isinstance(requested, (str, bytes)) or not isinstance(requested, Iterable):
         invalid("patch_model", "module_parameters_to_patch", requested, f"be a list of types among {listed}")
     wanted = {}
     for entry in requested:
-        kind = supported_module_parameters[entry].torch_class if entry in supported_module_parameters else entry
+        kind = by_name.get(entry, entry) if isinstance(entry, str) else entry
         bases = kind.__mro__ if isinstance(kind, type) else ()
-        replacement = next((supported[base] for base in bases if base in supported), None)
+        replacement = next((patchable_types[base] for base in bases if base in patchable_types), None)
         if replacement is None:
             must = f"hold only types among {listed} and their subclasses"
             invalid("patch_model", "module_parameters_to_patch", entry, must)
         wanted[kind] = replacement
-    return wanted or supported
+    return wanted or patchable_types
 
 
-def _places(model: nn.Module, wanted: dict[type, type[MemristiveLayer]]) -> Iterable[Place]:
+def _places(model: nn.Module, wanted: dict[type, type[PatchedLayer]]) -> Iterable[Place]:
     """Every place in the model where a layer is to be replaced; warns of layers that must stay digital."""
     kinds = tuple(wanted)
     candidates = [("", None, "", model)]
     for path, parent in model.named_modules():
-        if not isinstance(parent, MemristiveLayer):
+        if not isinstance(parent, PatchedLayer):
             prefix = f"{path}." if path else ""
             candidates += [
                 (prefix + name, parent, name, child) for name, child in parent._modules.items() if child is not None
             ]
     for path, parent, name, layer in candidates:
-        if isinstance(layer, MemristiveLayer) or not isinstance(layer, kinds):
+        if isinstance(layer, PatchedLayer) or not isinstance(layer, kinds):
             continue
         replacement = next(wanted[kind] for kind in type(layer).__mro__ if kind in wanted)
         reason = None
@@ -147,7 +144,7 @@ def _places(model: nn.Module, wanted: dict[type, type[MemristiveLayer]]) -> Iter
             warnings.warn(f"[patch_model] {path or 'model'} ({kind_name}) stays digital: {reason}", stacklevel=3)
 
 
-def _build(place: Place, arguments: dict[str, Any]) -> MemristiveLayer:
+def _build(place: Place, arguments: dict[str, Any]) -> PatchedLayer:
     try:
         return place.replacement(place.layer, **arguments)
     except InvalidArgument as error:

@@ -1,4 +1,4 @@
-"""What every memristive layer has in common: options, crossbars, and the way from inputs to outputs.
+"""What the layers of one weight have in common: crossbars, and the way from inputs to outputs.
 
     voltages = scale(input)                     DAC
     currents = voltages @ (G_pos - G_neg)       read, per tile if converters follow
@@ -11,10 +11,8 @@ patched layer costs what its torch layer does.
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,40 +21,29 @@ from memtorch._errors import check_tensor, invalid
 from memtorch.bh.crossbar import Crossbar, init_crossbar
 from memtorch.map.Input import naive_scale, scale_factor
 from memtorch.map.Module import LinearTransfer
-from memtorch.mn._options import FIXED, LayerOptions, argument, call_arguments, signature, takes_options
+from memtorch.mn._options import LayerOptions
+from memtorch.mn._patched import PatchedLayer
 from memtorch.mn._readout import Readout
 
-__all__ = ["MemristiveLayer", "memristive", "supported_module_parameters"]
-
-supported_module_parameters: dict[str, type[MemristiveLayer]] = {}
+__all__ = ["MemristiveLayer"]
 
 
-class MemristiveLayer(nn.Module):
-    """Base of the memristive layers; stands after the torch class in their bases.
-
-    Every option can be read as an attribute (``layer.tile_shape``); those that still matter once the crossbars are
-    written can be set.
+class MemristiveLayer(PatchedLayer):
+    """Base of the memristive layers that have one weight.
 
     Attributes:
-        options: The checked options.
         crossbars: The positive and the negative crossbar, or the one of the single column scheme.
         crossbar_operation: ``f(crossbars, operation)``: ``operation`` of the pair, subtracted.
         transform_output: The digital correction of the readout; any function may be assigned.
-        forward_legacy_enabled: ``forward`` computes digitally.
     """
 
-    torch_class: ClassVar[type[nn.Module]]
-    call_signature: ClassVar[inspect.Signature]
     sample_dims: ClassVar[int]  # trailing dimensions of an input that make up one sample
 
     weight: Any
     bias: Any
-    options: LayerOptions
     crossbars: nn.ModuleList
     crossbar_operation: Callable[..., Tensor]
     transform_output: Callable[[Tensor], Tensor]
-    forward_legacy_enabled: bool
-    tune: Callable[..., None]
     _readout: Readout | None
 
     # ---- What a layer adds ----
@@ -82,40 +69,6 @@ class MemristiveLayer(nn.Module):
         raise NotImplementedError
 
     # ---- Construction ----
-
-    @classmethod
-    def parse(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any], LayerOptions]:
-        """Checks a constructor call; returns the torch layer, the other leading arguments, and the options.
-
-        Raises:
-            InvalidArgument: No layer of the right class, one that cannot be replaced faithfully, or a bad option.
-        """
-        op = cls.__name__
-        leading, options = call_arguments(op, cls.call_signature, args, kwargs)
-        name = next(iter(leading))
-        torch_layer: Any = leading.pop(name)
-        got = type(torch_layer).__name__
-        if not isinstance(torch_layer, cls.torch_class) or isinstance(torch_layer, MemristiveLayer):
-            invalid(op, name, got, f"be a torch.nn.{cls.torch_class.__name__} that is not patched yet")
-        if cls.has_own_forward(torch_layer):
-            invalid(op, name, got, "not have a forward() of its own, which would be lost")
-        weight: Any = torch_layer.weight
-        if nn.parameter.is_lazy(weight):
-            invalid(op, name, got, "be initialised: evaluate it once before it is patched")
-        if not isinstance(leading["memristor_model_params"], dict):
-            must = "be a dict of keyword arguments of the memristor model"
-            invalid(op, "memristor_model_params", leading["memristor_model_params"], must)
-        options.check_programming(op)
-        return torch_layer, leading, options
-
-    @classmethod
-    def has_own_forward(cls, torch_layer: nn.Module) -> bool:
-        """Whether a subclass of the torch class, or the object itself, computes something else."""
-        return any(
-            name in vars(torch_layer)
-            or getattr(type(torch_layer), name, None) is not getattr(cls.torch_class, name, None)
-            for name in ("forward", "_conv_forward")
-        )
 
     def adopt(self, torch_layer: Any, leading: dict[str, Any], options: LayerOptions) -> None:
         """Takes over a torch layer's parameters, whose storage is then shared, and writes the crossbars.
@@ -208,6 +161,26 @@ class MemristiveLayer(nn.Module):
         v, factor = self._scale(input)
         return self._currents(v, factor, self._current_readout(v.dtype))
 
+    def folded(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None] | None:
+        """Weight and bias with which the torch operator gives what ``forward`` does.
+
+        Args:
+            dtype: Of the inputs.
+
+        Returns:
+            (weight, bias), or None if every input needs a treatment of its own.
+
+        Raises:
+            InvalidArgument: The digital weights are asked for and gone.
+        """
+        if self.forward_legacy_enabled:
+            return self._digital_weight("forward_legacy"), self.bias
+        unscaled = self.options.scaling_routine is naive_scale and self.options.max_input_voltage is None
+        if self.options.adc is not None or not unscaled or not isinstance(self.transform_output, LinearTransfer):
+            return None
+        readout = self._current_readout(dtype)
+        return readout.folded_weight, readout.folded_bias
+
     def digital(self, input: Tensor) -> Tensor:
         """What the digital layer gives, without bias.
 
@@ -270,20 +243,14 @@ class MemristiveLayer(nn.Module):
 
     # ---- State ----
 
+    def readers(self) -> list[MemristiveLayer]:
+        """The layer itself."""
+        return [self]
+
     def drop_digital_weights(self) -> None:
         """Frees the digital weights; the layer is memristive from then on."""
         self.weight = None
         self.forward_legacy_enabled = False
-
-    def set_option(self, name: str, value: Any) -> None:
-        """Changes one option.
-
-        Raises:
-            InvalidArgument: It has done its work already, or the value is not allowed.
-        """
-        if name in FIXED:
-            invalid(type(self).__name__, name, value, "stay as it is because the crossbars are written; patch again")
-        self.options = dataclasses.replace(self.options, op=type(self).__name__, **{name: value})
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "transform_output":
@@ -294,56 +261,3 @@ class MemristiveLayer(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_readout": None}
-
-
-def _option_property(name: str, meaning: str) -> property:
-    return property(
-        lambda self: getattr(self.options, name), lambda self, value: self.set_option(name, value), doc=meaning
-    )
-
-
-for _field in dataclasses.fields(LayerOptions):
-    setattr(MemristiveLayer, _field.name, _option_property(_field.name, _field.metadata["meaning"]))
-
-_ARGUMENTS = """
-    Args:
-        {first} ({torch_class}): The digital layer; its parameters are shared.
-        memristor_model (type[Memristor]): Model of the devices.
-        memristor_model_params (dict): Keyword arguments of ``memristor_model``.
-        {options}
-
-    Raises:
-        InvalidArgument: An argument of the wrong type or out of range.
-"""
-Layer = TypeVar("Layer", bound=type[MemristiveLayer])
-
-
-def memristive(torch_class: type[nn.Module], first: str, order: tuple[str, ...] = ()) -> Callable[[Layer], Layer]:
-    """Registers a memristive layer as the counterpart of a torch layer; completes its signature and docstring.
-
-    Args:
-        torch_class: What it replaces.
-        first: Name of the constructor's first argument.
-        order: Options whose places in 1.1.6's signature differ from the table's, in their order.
-    """
-
-    def register(layer: Layer) -> Layer:
-        torch_name = f"torch.nn.{torch_class.__name__}"
-        layer.torch_class = torch_class
-        layer.call_signature = signature(
-            [
-                argument(first, torch_name),
-                argument("memristor_model", "type[Memristor]"),
-                argument("memristor_model_params", "dict[str, Any]"),
-            ],
-            returns="None",
-            order=order,
-        )
-        layer.__doc__ = (layer.__doc__ or "") + _ARGUMENTS.format(
-            first=first, torch_class=torch_name, options="{options}"
-        )
-        takes_options(layer, layer.call_signature)
-        supported_module_parameters[str(torch_class)] = layer
-        return layer
-
-    return register

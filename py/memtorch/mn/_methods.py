@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from memtorch._errors import check_bool, check_int, invalid
-from memtorch.mn._layer import MemristiveLayer
+from memtorch.mn._patched import PatchedLayer, all_or_none
 
 __all__ = ["add_methods", "layers_of"]
 
@@ -47,9 +47,11 @@ class ModelMethod:
         return ModelMethod, (self.__func__, self.__self__)
 
 
-def layers_of(model: nn.Module) -> Iterator[MemristiveLayer]:
-    """The memristive layers of a model, shared ones once."""
-    return (module for module in model.modules() if isinstance(module, MemristiveLayer))
+def layers_of(model: nn.Module) -> Iterator[PatchedLayer]:
+    """The memristive layers of a model, shared ones once; the parts of a layer are not layers of the model."""
+    layers = [module for module in model.modules() if isinstance(module, PatchedLayer)]
+    parts = {id(reader) for layer in layers for reader in layer.readers() if reader is not layer}
+    return (layer for layer in layers if id(layer) not in parts)
 
 
 def tune_(model: nn.Module, tune_kwargs: Mapping[Any, Mapping[str, Any]] | None = None) -> None:
@@ -69,14 +71,9 @@ def tune_(model: nn.Module, tune_kwargs: Mapping[Any, Mapping[str, Any]] | None 
     for kind in given:
         if kind not in known:
             invalid("tune_", "tune_kwargs", kind, f"have keys among {', '.join(known)}")
-    before = [layer.transform_output for layer in layers]
-    try:
+    with all_or_none([reader for layer in layers for reader in layer.readers()]):
         for layer in layers:
             layer.tune(**given.get(str(type(layer)), {}))
-    except BaseException:
-        for layer, transform in zip(layers, before, strict=True):
-            layer.transform_output = transform
-        raise
 
 
 def forward_legacy(model: nn.Module, enable: bool) -> None:

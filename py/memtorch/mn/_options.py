@@ -137,6 +137,10 @@ class LayerOptions:
         if not self.transistor and self.programming_routine is None:
             invalid(op, "programming_routine", None, "be given if transistor is False")
 
+    def as_arguments(self) -> dict[str, Any]:
+        """The options as keyword arguments of a layer."""
+        return {option.name: getattr(self, option.name) for option in dataclasses.fields(self)}
+
     @cached_property
     def adc(self) -> Adc | None:
         """The converters; None without a ``quant_method``, as in MemTorch 1.1.6."""
