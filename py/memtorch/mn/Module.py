@@ -15,9 +15,22 @@ from memtorch.mn._patched import PatchedLayer, patchable_types, supported_module
 from memtorch.mn.Conv1d import Conv1d
 from memtorch.mn.Conv2d import Conv2d
 from memtorch.mn.Conv3d import Conv3d
+from memtorch.mn.GRU import GRU
 from memtorch.mn.Linear import Linear
+from memtorch.mn.LSTM import LSTM
+from memtorch.mn.RNN import RNN
 
-__all__ = ["Conv1d", "Conv2d", "Conv3d", "Linear", "patch_model", "supported_module_parameters"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "Linear",
+    "patch_model",
+    "supported_module_parameters",
+]
 
 
 class Place(NamedTuple):
@@ -106,9 +119,9 @@ def _wanted_types(requested: Any) -> dict[type, type[PatchedLayer]]:
     listed = ", ".join(kind.__name__ for kind in patchable_types)
     if isinstance(requested, (str, bytes)) or not isinstance(requested, Iterable):
         invalid("patch_model", "module_parameters_to_patch", requested, f"be a list of types among {listed}")
-    wanted = {}
+    wanted: dict[type, type[PatchedLayer]] = {}
     for entry in requested:
-        kind = by_name.get(entry, entry) if isinstance(entry, str) else entry
+        kind: Any = by_name.get(entry, entry) if isinstance(entry, str) else entry
         bases = kind.__mro__ if isinstance(kind, type) else ()
         replacement = next((patchable_types[base] for base in bases if base in patchable_types), None)
         if replacement is None:

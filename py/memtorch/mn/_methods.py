@@ -113,7 +113,7 @@ def set_cuda_malloc_heap_size(model: nn.Module, cuda_malloc_heap_size: int) -> N
     """
     check_int("set_cuda_malloc_heap_size", "cuda_malloc_heap_size", cuda_malloc_heap_size, 1)
     for layer in layers_of(model):
-        layer.cuda_malloc_heap_size = cuda_malloc_heap_size
+        layer.set_option("cuda_malloc_heap_size", cuda_malloc_heap_size)
 
 
 def add_methods(model: nn.Module) -> None:
