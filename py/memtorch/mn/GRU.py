@@ -27,6 +27,6 @@ class GRU(nn.GRU, Recurrent):
         """N = tanh(W_in x + b_in + r (W_hn h + b_hn)), h = (1 - z) n + z h; r and z are gates of both products."""
         (h,) = state
         reset, update, new = gates.chunk(3, -1)
-        h_reset, h_update, h_new = self.matrices[f"weight_hh_{suffix}"](h).chunk(3, -1)
+        h_reset, h_update, h_new = self.matrices[f"weight_hh{suffix}"](h).chunk(3, -1)
         n = (new + (reset + h_reset).sigmoid() * h_new).tanh()
         return (n + (update + h_update).sigmoid() * (h - n),)

@@ -30,7 +30,7 @@ class LSTM(nn.LSTM, Recurrent):
     def cell(self, gates: Tensor, state: State, suffix: str) -> State:
         """C = f c + i g, h = W_hr (o tanh(c)); i, f, g, o are gates of W_ih x + b_ih + W_hh h + b_hh."""
         h, c = state
-        i, f, g, o = (gates + self.matrices[f"weight_hh_{suffix}"](h)).chunk(4, -1)
+        i, f, g, o = (gates + self.matrices[f"weight_hh{suffix}"](h)).chunk(4, -1)
         c = f.sigmoid() * c + i.sigmoid() * g.tanh()
         h = o.sigmoid() * c.tanh()
-        return (self.matrices[f"weight_hr_{suffix}"](h) if self.proj_size else h), c
+        return (self.matrices[f"weight_hr{suffix}"](h) if self.proj_size else h), c

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from memtorch._errors import InvalidArgument, invalid
-from memtorch.mn._methods import add_methods, forward_legacy
+from memtorch.mn._methods import add_methods, forward_legacy, patched_layers
 from memtorch.mn._options import argument, call_arguments, signature, takes_options
 from memtorch.mn._patched import PatchedLayer, patchable_types, supported_module_parameters
 from memtorch.mn.Conv1d import Conv1d
@@ -50,8 +50,9 @@ def patch_model(*args: Any, **kwargs: Any) -> nn.Module:  # noqa: D417, the sign
     torch layers are replaced too; a layer that is shared stays shared; layers that are patched already are left alone.
     A model that is itself a layer cannot be replaced in place: use the result.
 
-    The model gets the methods ``tune_(tune_kwargs=None)``, ``forward_legacy(enable)``, ``disable_legacy()`` and
-    ``set_cuda_malloc_heap_size(size)``. Copy a model (``copy.deepcopy``) before patching it if it is still needed.
+    The model gets the methods ``tune_(tune_kwargs=None)``, ``forward_legacy(enable)``, ``disable_legacy()``,
+    ``set_cuda_malloc_heap_size(size)`` and ``patched_layers()``, which lists what runs on crossbars. Copy a model
+    (``copy.deepcopy``) before patching it if it is still needed.
 
     Args:
         model (torch.nn.Module): The network.
@@ -97,6 +98,9 @@ def patch_model(*args: Any, **kwargs: Any) -> nn.Module:  # noqa: D417, the sign
         warnings.warn(f"[patch_model] nothing was patched: the model holds no digital {listed}", stacklevel=2)
     add_methods(model)
     forward_legacy(model, False)
+    if options.verbose and places:
+        total = patched_layers(model).total
+        print(f"{total.layer} on {total.crossbars} crossbars, {total.tiles} tiles, {total.devices} devices")
     return model
 
 

@@ -25,5 +25,5 @@ class RNN(nn.RNN, Recurrent):
 
     def cell(self, gates: Tensor, state: State, suffix: str) -> State:
         """H = tanh or relu(W_ih x + b_ih + W_hh h + b_hh)."""
-        h = gates + self.matrices[f"weight_hh_{suffix}"](state[0])
+        h = gates + self.matrices[f"weight_hh{suffix}"](state[0])
         return (h.relu() if self.mode == "RNN_RELU" else h.tanh(),)

@@ -11,6 +11,7 @@ from torch import nn
 
 from memtorch._errors import check_bool, check_int, invalid
 from memtorch.mn._patched import PatchedLayer, all_or_none
+from memtorch.mn._report import PatchReport, summary
 
 __all__ = ["add_methods", "layers_of"]
 
@@ -116,7 +117,16 @@ def set_cuda_malloc_heap_size(model: nn.Module, cuda_malloc_heap_size: int) -> N
         layer.set_option("cuda_malloc_heap_size", cuda_malloc_heap_size)
 
 
+def patched_layers(model: nn.Module) -> PatchReport:
+    """What runs on crossbars: path, layer, crossbars, tiles and devices (padding included) of every memristive layer.
+
+    ``print(model.patched_layers())`` shows a table. A layer that is shared is listed once.
+    """
+    paths = {module: path for path, module in model.named_modules()}
+    return PatchReport(summary(paths[layer], layer) for layer in layers_of(model))
+
+
 def add_methods(model: nn.Module) -> None:
     """Gives a patched model its methods."""
-    for function in (tune_, forward_legacy, disable_legacy, set_cuda_malloc_heap_size):
+    for function in (tune_, forward_legacy, disable_legacy, set_cuda_malloc_heap_size, patched_layers):
         setattr(model, function.__name__, ModelMethod(function, model))

@@ -230,12 +230,12 @@ class Recurrent(PatchedLayer):
         biased = any(bias is not None for _, bias in folded.values())
         flat = []
         for suffix in self._suffixes():
-            pairs = [folded[f"weight_{kind}_{suffix}"] for kind in ("ih", "hh")]
+            pairs = [folded[f"weight_{kind}{suffix}"] for kind in ("ih", "hh")]
             flat += [weight for weight, _ in pairs]
             if biased:
                 flat += [_vector(bias, weight) for weight, bias in pairs]
             if self.proj_size:
-                flat.append(folded[f"weight_hr_{suffix}"][0])
+                flat.append(folded[f"weight_hr{suffix}"][0])
         return flat, biased
 
     def _whole_sequence(self, batch: Batch, state: State, weights: tuple[list[Tensor], bool]) -> tuple[Tensor, State]:
@@ -286,7 +286,7 @@ class Recurrent(PatchedLayer):
         Returns:
             (outputs [vectors, size], final state).
         """
-        gates = self.matrices[f"weight_ih_{suffix}"](data).split(steps)
+        gates = self.matrices[f"weight_ih{suffix}"](data).split(steps)
         outputs: list[Tensor] = []
         for t in reversed(range(len(steps))) if reverse else range(len(steps)):
             new = self.cell(gates[t], tuple(part[: steps[t]] for part in state), suffix)
@@ -301,7 +301,7 @@ class Recurrent(PatchedLayer):
         return 2 if self.bidirectional else 1
 
     def _suffix(self, layer: int, direction: int) -> str:
-        return f"l{layer}_reverse" if direction else f"l{layer}"
+        return f"_l{layer}_reverse" if direction else f"_l{layer}"
 
     def _suffixes(self) -> Iterator[str]:
         """Of all layers and directions, in torch's order."""
