@@ -38,13 +38,17 @@ def worst_error(layer: nn.Module, x: torch.Tensor, product, scheme=DOUBLE) -> to
     Returns:
         The bound, for every element of the output.
     """
-    weight = layer.weight.detach().double()
-    g_on, g_off = 1 / 50, 1 / 1000  # VTEAM
-    terms = weight[0].numel()
-    mapped = (4 if scheme is DOUBLE else 8) * EPS * weight.abs().max() * g_on / (g_on - g_off)
-    per_weight = mapped + (2 * terms + 4) * EPS * weight.abs()
+    per_weight = weight_error(layer.weight, scheme)
     bias = 0.0 if layer.bias is None else 2 * EPS * layer.bias.abs().max()
     return product(x.detach().double().abs(), per_weight) + bias + 1e-30
+
+
+def weight_error(weight: torch.Tensor, scheme=DOUBLE) -> torch.Tensor:
+    """The part of ``worst_error`` that each weight contributes, per unit of its input; float64."""
+    weight = weight.detach().double()
+    g_on, g_off = 1 / 50, 1 / 1000  # VTEAM
+    mapped = (4 if scheme is DOUBLE else 8) * EPS * weight.abs().max() * g_on / (g_on - g_off)
+    return mapped + (2 * weight[0].numel() + 4) * EPS * weight.abs()
 
 
 def plain(x: torch.Tensor) -> list:

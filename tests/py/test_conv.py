@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
+from layer_strategies import TORCH, convolutions, generator
 from layer_tools import DOUBLE, SINGLE, integers, patched, plain, set_exact, worst_error
 from reference.layers import conv2d
 from torch import nn
@@ -13,47 +14,6 @@ from memtorch.mn import _readout
 
 # torch tells so when it pads asymmetrically.
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
-
-TORCH = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-
-
-def generator(seed):
-    return torch.Generator().manual_seed(seed)
-
-
-@st.composite
-def convolutions(draw, dims):
-    """A convolution with any legal arguments, and the size of an input that it takes."""
-    groups = draw(st.sampled_from([1, 1, 2, 3]))
-
-    def each(low, high):
-        return tuple(draw(st.lists(st.integers(low, high), min_size=dims, max_size=dims)))
-
-    size = each(3, 6)
-    kernel, dilation = each(1, 3), each(1, 2)
-    mode = draw(st.sampled_from(["zeros", "reflect", "replicate", "circular"]))
-    padding = draw(st.one_of(st.sampled_from(["same", "valid"]), st.just(each(0, 2))))
-    stride = (1,) * dims if padding == "same" else each(1, 3)
-    added = padding if isinstance(padding, tuple) else (0,) * dims
-    if padding != "same":
-        assume(all(s + 2 * p >= d * (k - 1) + 1 for s, p, d, k in zip(size, added, dilation, kernel, strict=True)))
-    layer = TORCH[dims](
-        groups * draw(st.integers(1, 3)),
-        groups * draw(st.integers(1, 3)),
-        kernel,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-        bias=draw(st.booleans()),
-        padding_mode=mode,
-        dtype=draw(st.sampled_from([torch.float32, torch.float64])),
-    )
-    seed = draw(st.integers(0, 1000))
-    with torch.no_grad():
-        for parameter in layer.parameters():
-            parameter.uniform_(-1, 1, generator=generator(seed))
-    return layer, size, seed
 
 
 def small_conv(**arguments):
@@ -71,7 +31,7 @@ def small_conv(**arguments):
 @given(data=st.data())
 def test_an_ideal_layer_equals_torch(dims, data):
     digital, size, seed = data.draw(convolutions(dims))
-    batch = data.draw(st.sampled_from([(), (1,), (3,)]))
+    batch = data.draw(st.sampled_from([(), (0,), (1,), (3,)]))
     scheme = data.draw(st.sampled_from([DOUBLE, SINGLE]))
     limit = data.draw(st.sampled_from([None, 0.3]))
     tile_shape = data.draw(st.sampled_from([None, (4, 2)]))

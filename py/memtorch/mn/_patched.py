@@ -85,14 +85,20 @@ class PatchedLayer(nn.Module):
     # ---- Options ----
 
     def set_option(self, name: str, value: Any) -> None:
-        """Changes one option.
+        """Changes one option of the layer and of the parts that read its crossbars.
 
         Raises:
             InvalidArgument: It has done its work already, or the value is not allowed.
         """
+        op = type(self).__name__
         if name in FIXED:
-            invalid(type(self).__name__, name, value, "stay as it is because the crossbars are written; patch again")
-        self.options = dataclasses.replace(self.options, op=type(self).__name__, **{name: value})
+            invalid(op, name, value, "stay as it is because the crossbars are written; patch again")
+        changed = [
+            (part, dataclasses.replace(part.options, op=op, **{name: value}))
+            for part in dict.fromkeys([self, *self.readers()])
+        ]
+        for part, options in changed:
+            part.options = options
 
 
 def _option_property(name: str, meaning: str) -> property:

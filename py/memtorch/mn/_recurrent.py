@@ -351,12 +351,6 @@ class Recurrent(PatchedLayer):
         for matrix in self.readers():
             matrix.drop_digital_weights()
 
-    def set_option(self, name: str, value: Any) -> None:
-        """Changes one option of the layer and of all its matrices; see ``PatchedLayer.set_option``."""
-        super().set_option(name, value)
-        for matrix in self.readers():
-            matrix.set_option(name, value)
-
 
 def _vector(bias: Tensor | None, weight: Tensor) -> Tensor:
     """A bias with one element per output: zeros for None, a single offset repeated."""

@@ -1,0 +1,470 @@
+"""RNN, LSTM and GRU on crossbars against torch, and against plain loops where converters act."""
+
+import copy
+import gc
+import io
+import pickle
+import weakref
+
+import pytest
+import torch
+from layer_strategies import filled, generator
+from layer_tools import DOUBLE, VTEAM, patched, plain
+from reference.layers import read
+from reference.recurrent import Bounded, run
+from torch import nn
+from torch.nn.utils.rnn import pack_sequence
+
+import memtorch
+
+KINDS = {"RNN": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}
+LAYERS = {
+    "RNN": nn.RNN(3, 4, num_layers=2, bidirectional=True),
+    "RNN relu": nn.RNN(3, 4, nonlinearity="relu", batch_first=True, bias=False),
+    "LSTM": nn.LSTM(3, 4, num_layers=2, bidirectional=True, batch_first=True),
+    "LSTM projected": nn.LSTM(3, 4, num_layers=2, proj_size=2, bidirectional=True),
+    "GRU": nn.GRU(3, 4, num_layers=2, bidirectional=True),
+}
+pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+
+
+@pytest.fixture(params=LAYERS)
+def digital(request):
+    """A torch layer whose parameters need no gradient: torch chooses its products by that too."""
+    return filled(copy.deepcopy(LAYERS[request.param]), 0).requires_grad_(False).eval()
+
+
+def sequences(seed=1, features=3, steps=5, batch=5):
+    """As many steps as sequences: it fits with batch_first and without."""
+    return torch.randn(steps, batch, features, generator=generator(seed))
+
+
+def packed(seed=1, features=3):
+    lengths = [2, 5, 1, 5]
+    return pack_sequence([sequences(seed, features)[:n, k] for k, n in enumerate(lengths)], enforce_sorted=False)
+
+
+def tensors(result):
+    """All tensors of (output, state)."""
+    output, state = result
+    return [getattr(output, "data", output), *(state if isinstance(state, tuple) else (state,))]
+
+
+def equal(a, b):
+    return all(torch.equal(x, y) for x, y in zip(tensors(a), tensors(b), strict=True))
+
+
+def close(a, b, atol=1e-5):
+    """Rounding: tens of operations on numbers around 1, and as many conductances."""
+    return all(torch.allclose(x, y, rtol=0, atol=atol) for x, y in zip(tensors(a), tensors(b), strict=True))
+
+
+def step_by_step(layer):
+    """Makes the layer call its matrices: a hook wants to see every call."""
+    for matrix in layer.matrices.values():
+        matrix.register_forward_hook(lambda *_: None)
+    return layer
+
+
+# ---- Without converters ----
+
+
+@pytest.mark.parametrize("x", [sequences(), packed()], ids=["padded", "packed"])
+def test_the_whole_sequence_is_torchs_kernel_on_the_effective_weights(digital, x):
+    layer = patched(digital)
+    loaded = copy.deepcopy(digital)
+    for name, matrix in layer.matrices.items():
+        # with its strides: they decide in which order the library adds
+        setattr(loaded, name, nn.Parameter(matrix.folded(torch.float32)[0], requires_grad=False))
+    assert equal(layer(x), loaded(x))
+    assert close(layer(x), digital(x))
+
+
+@pytest.mark.parametrize("x", [sequences(), packed(), sequences()[0]], ids=["padded", "packed", "unbatched"])
+def test_both_ways_compute_the_same(digital, x):
+    assert close(step_by_step(patched(digital))(x), patched(digital)(x))
+
+
+@pytest.mark.parametrize("x", [sequences(), packed()], ids=["padded", "packed"])
+def test_legacy_is_torchs_own_result(digital, x):
+    layer = patched(digital, ADC_resolution=2, quant_method="linear")
+    assert not close(layer(x), digital(x), atol=1e-3)
+    layer.forward_legacy(True)
+    assert layer.forward_legacy_enabled
+    assert equal(layer(x), digital(x))
+
+
+@pytest.mark.parametrize("options", [{}, {"max_input_voltage": 0.1}], ids=["whole", "stepwise"])
+def test_dropout_acts_between_layers_while_training_as_torchs_does(options):
+    digital = filled(nn.GRU(3, 4, num_layers=3, dropout=0.5), 0).train()
+    layer = patched(digital, **options)
+    assert layer.training
+    results = []
+    for module in (layer, digital):
+        torch.manual_seed(7)
+        results.append(module(sequences()))
+    assert close(*results)
+    layer.eval()
+    assert not close(layer(sequences()), results[0], atol=1e-2)
+    assert close(layer(sequences()), digital.eval()(sequences()))
+
+
+@pytest.mark.parametrize("options", [{}, {"max_input_voltage": 0.1}], ids=["whole", "stepwise"])
+def test_gradients_reach_inputs_and_initial_states(digital, options):
+    layer = patched(digital, **options)
+    sizes = [digital.proj_size or 4] + [4] * isinstance(digital, nn.LSTM)
+    count = digital.num_layers * (1 + digital.bidirectional)
+    gradients = []
+    for module in (layer, digital):
+        x = sequences().requires_grad_()
+        hx = tuple(torch.randn(count, 5, n, generator=generator(n)).requires_grad_() for n in sizes)
+        output, state = module(x, hx if len(hx) > 1 else hx[0])
+        sum(t.square().sum() for t in tensors((output, state))).backward()
+        gradients.append([x.grad, *(h.grad for h in hx)])
+    for mine, theirs in zip(*gradients, strict=True):
+        # As close as the outputs, relative to the largest: sums of tens of products
+        assert torch.allclose(mine, theirs, rtol=0, atol=1e-5 * theirs.abs().max().item())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_results_have_the_dtype_of_the_inputs(digital, dtype):
+    layer, x = patched(digital), sequences().to(dtype)
+    want = tensors(digital.to(dtype)(x))
+    for got, theirs in zip(tensors(layer(x)), want, strict=True):
+        assert got.dtype == dtype
+        # torch rounds weights, states and every product to the dtype: some twenty roundings over five steps; float64
+        # weights are stored as float32 conductances
+        eps = max(torch.finfo(dtype).eps, torch.finfo(torch.float32).eps)
+        assert torch.allclose(got.double(), theirs.double(), rtol=0, atol=20 * eps)
+
+
+def test_inference_mode_leaves_a_layer_that_can_still_be_differentiated():
+    with torch.inference_mode():
+        layer = patched(nn.LSTM(3, 4))
+        layer(sequences())
+    x = sequences().requires_grad_()
+    layer(x)[0].sum().backward()
+    assert x.grad.shape == x.shape
+
+
+# ---- Converters ----
+
+
+def digitising_product(layer, bits):
+    """The reference's product: each vector alone through the converters of each tile, then gain and bias."""
+
+    def product(name, x):
+        matrix = layer.matrices[name]
+        g = matrix.crossbars[0].matrix() - matrix.crossbars[1].matrix()
+        currents = read(plain(x.value), plain(g), layer.tile_shape, bits=bits, method="linear")
+        bias = torch.zeros(()) if matrix.bias is None else matrix.bias.double()
+        return Bounded(matrix.transform_output.gain * torch.tensor(currents, dtype=torch.float64) + bias)
+
+    return product
+
+
+def test_converters_act_per_tile_vector_and_step(digital):
+    layer = patched(digital, tile_shape=(2, 3), ADC_resolution=4, quant_method="linear")
+    x = sequences()
+    output, state = layer(x)
+    assert not close((output, state), digital(x), atol=0.01)
+    outputs = output.transpose(0, 1) if digital.batch_first else output
+    parts = tensors((output, state))[1:]
+    zero = [[Bounded(torch.zeros(part.shape[-1], dtype=torch.float64)) for part in parts] for _ in parts[0]]
+    for k in range(5):
+        vectors = [Bounded(v.double()) for v in (x[k] if digital.batch_first else x[:, k])]
+        want, final = run(digital, vectors, zero, digitising_product(layer, 4))
+        # Rounding of float32 cells. A step of a 4-bit converter is far larger: none may be a step off.
+        assert torch.allclose(outputs[:, k].double(), torch.stack([v.value for v in want]), rtol=0, atol=2e-6)
+        for got, exact in zip(parts, zip(*final, strict=True), strict=True):
+            assert torch.allclose(got[:, k].double(), torch.stack([v.value for v in exact]), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_a_padded_batch_and_a_packed_one_read_the_same(kind):
+    options = {"tile_shape": (2, 3), "ADC_resolution": 4, "quant_method": "linear", "max_input_voltage": 0.2}
+    layer = patched(filled(kind(3, 4, num_layers=2, bidirectional=True), 0), **options)
+    x = sequences()
+    whole = pack_sequence(list(x.transpose(0, 1)))
+    output, state = layer(x)
+    packed_output, packed_state = layer(whole)
+    assert torch.equal(packed_output.data, output.flatten(0, 1))
+    assert equal((output, packed_state), (output, state))
+
+
+# ---- Structure ----
+
+
+def test_every_weight_matrix_has_crossbars_of_its_own(digital):
+    layer = patched(digital, tile_shape=(2, 3))
+    names = [name for name, _ in digital.named_parameters() if name.startswith("weight")]
+    assert sorted(layer.matrices) == sorted(names)
+    assert len(layer.crossbars) == 2 * len(names)
+    for name, matrix in layer.matrices.items():
+        outputs, inputs = getattr(digital, name).shape
+        assert [(c.rows, c.columns, c.tile_shape) for c in matrix.crossbars] == [(inputs, outputs, (2, 3))] * 2
+    inside = {id(module) for module in layer.modules() if isinstance(module, memtorch.bh.crossbar.Crossbar)}
+    assert {id(crossbar) for crossbar in layer.crossbars} == inside
+
+
+def test_parameters_are_shared_frozen_and_held_once(digital):
+    layer = getattr(memtorch.mn, type(digital).__name__)(digital, VTEAM, {}, verbose=False)
+    assert layer.forward_legacy_enabled
+    shared = {p.data_ptr() for p in layer.parameters()}
+    assert shared == {p.data_ptr() for p in digital.parameters()}
+    assert len(list(layer.parameters())) == len(shared)
+    assert not any(p.requires_grad for p in layer.parameters())
+
+
+def test_disable_legacy_frees_the_digital_weights(digital):
+    layer = patched(digital)
+    before = layer(sequences())
+    gone = [weakref.ref(matrix.weight) for matrix in layer.matrices.values()]
+    layer.disable_legacy()
+    gc.collect()
+    assert all(reference() is None for reference in gone)
+    assert not any(name.endswith("weight") for name in layer.state_dict())
+    assert equal(layer(sequences()), before)
+    with pytest.raises(memtorch.InvalidArgument, match="disable_legacy"):
+        layer.tune_()
+
+
+def test_options_reach_the_matrices():
+    layer = patched(nn.LSTM(3, 4, proj_size=2))
+    exact = layer(sequences())
+    layer.ADC_resolution, layer.quant_method = 3, "linear"
+    assert [m.ADC_resolution for m in layer.matrices.values()] == [3, 3, 3]
+    assert not close(layer(sequences()), exact, atol=1e-3)
+    layer.quant_method = None
+    assert equal(layer(sequences()), exact)
+    layer.quant_method, layer.matrices["weight_hh_l0"].ADC_resolution = None, None
+    with pytest.raises(memtorch.InvalidArgument, match=r"^\[LSTM\] ADC_resolution \(None\)"):
+        layer.quant_method = "linear"  # one of the matrices has no converter to switch on
+    assert [m.quant_method for m in (layer, *layer.matrices.values())] == [None] * 4
+    with pytest.raises(memtorch.InvalidArgument, match=r"^\[LSTM\] ADC_resolution "):
+        layer.ADC_resolution = 0
+    with pytest.raises(memtorch.InvalidArgument, match=r"^\[LSTM\] tile_shape .* patch again"):
+        layer.tile_shape = (2, 2)
+
+
+def test_no_way_of_writing_leaves_a_stale_weight():
+    layer = patched(nn.GRU(3, 4))
+    layer(sequences())
+    for crossbar in layer.crossbars:
+        crossbar.conductance_matrix.fill_(0.01)  # equal pairs read zero
+    layer.matrices["weight_ih_l0"].bias.fill_(0)
+    layer.matrices["weight_hh_l0"].bias.fill_(0)
+    assert not layer(sequences())[0].any()
+
+
+# ---- Tuning ----
+
+
+def test_tuning_restores_every_matrix(digital):
+    layer = patched(digital)
+    for crossbar in layer.crossbars:
+        crossbar.conductance_matrix = crossbar.conductance_matrix * 0.5 + 1e-3
+    assert not close(layer(sequences()), digital(sequences()), atol=1e-2)
+    layer.tune_({str(type(layer)): {"input_shape": 64}})
+    # The sum loses a bit or two of every conductance. A projection has an offset now: it runs step by step.
+    assert close(layer(sequences()), digital(sequences()), atol=1e-4)
+
+
+def test_offsets_stay_in_layers_without_bias():
+    digital = filled(nn.LSTM(3, 4, bias=False, num_layers=2), 0)
+    layer = patched(digital)
+    for matrix in layer.matrices.values():
+        matrix.transform_output.offset.fill_(0.25)
+    biased = filled(nn.LSTM(3, 4, num_layers=2), 0)
+    with torch.no_grad():
+        for name, parameter in biased.named_parameters():
+            parameter.copy_(torch.tensor(0.25) if "bias" in name else getattr(digital, name))
+    assert close(layer(sequences()), biased(sequences()))
+
+
+def test_tuning_all_matrices_or_none():
+    layer = patched(nn.LSTM(3, 4, proj_size=2))
+    last = list(layer.matrices.values())[-1]
+    last.drop_digital_weights()
+    before = [matrix.transform_output for matrix in layer.matrices.values()]
+    for tune in (layer.tune, layer.tune_):
+        with pytest.raises(memtorch.InvalidArgument, match="disable_legacy"):
+            tune()
+        assert all(m.transform_output is t for m, t in zip(layer.matrices.values(), before, strict=True))
+
+
+def test_any_function_may_transform_the_readout():
+    layer = patched(nn.RNN(3, 4, bias=False))
+    for matrix in layer.matrices.values():
+        matrix.transform_output = torch.zeros_like
+    assert not layer(sequences())[0].any()
+
+
+# ---- Patching ----
+
+
+class Tagger(nn.Module):
+    """A recurrent layer inside a network, used twice."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.layers = nn.ModuleDict({"first": kind(3, 4), "second": kind(4, 4)})
+        self.again = self.layers["second"]
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x):
+        x, state = self.layers["first"](x)
+        for layer in (self.layers["second"], self.again):
+            x, state = layer(x, state)
+        return self.head(x)
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_networks_are_patched(kind):
+    model = Tagger(kind)
+    mine = patched(model)
+    assert type(mine.again).__name__ == kind.__name__
+    assert mine.again is mine.layers["second"]
+    # Three layers in a row: rounding as above
+    assert torch.allclose(mine(sequences()), model(sequences()), rtol=0, atol=1e-5)
+    only = patched(model, module_parameters_to_patch=[kind])
+    assert type(only.head) is nn.Linear
+    named = patched(model, module_parameters_to_patch=[str(kind)])
+    assert type(named.again) is type(mine.again)
+
+
+class Named(nn.GRU):
+    """A subclass that computes the same."""
+
+
+class Doubled(nn.GRU):
+    """A subclass that does not."""
+
+    def forward(self, input, hx=None):
+        output, state = super().forward(input, hx)
+        return 2 * output, state
+
+
+def test_subclasses():
+    assert isinstance(patched(Named(3, 4)), memtorch.mn.GRU)
+    with pytest.warns(UserWarning, match=r"0 \(Doubled\) stays digital"):
+        patched(nn.Sequential(Doubled(3, 4), nn.Linear(4, 4)))
+
+
+def test_parametrized_layers_are_patched_with_their_present_weights():
+    layer = torch.nn.utils.parametrizations.weight_norm(nn.LSTM(3, 4), "weight_hh_l0")
+    assert close(patched(layer)(sequences()), layer(sequences()))
+
+
+def test_one_line_tells_of_a_patched_layer(capsys):
+    layer = memtorch.mn.LSTM(nn.LSTM(3, 4, num_layers=2, proj_size=2), VTEAM, {})
+    printed = capsys.readouterr().out
+    text = "LSTM(3, 4, proj_size=2, num_layers=2)"
+    assert printed == f"Patched {text} -> memtorch.mn.{text}\n"
+    assert layer.matrices["weight_hr_l1"].verbose
+
+
+# ---- Persistence ----
+
+WORN = [
+    {},
+    {"tile_shape": (5, 3), "ADC_resolution": 6, "quant_method": "linear"},
+    {"params": {"r_on": memtorch.bh.StochasticParameter(loc=50.0, scale=5.0, min=10.0)}, "scheme": DOUBLE},
+]
+
+
+@pytest.fixture(params=WORN, ids=["plain", "adc", "stochastic"])
+def worn(request, digital):
+    """A tuned layer with a device that was moved by hand, and how to patch a fresh one."""
+    layer = patched(digital, **request.param)
+    layer.crossbars[-1].conductance_matrix.view(-1)[1] = 0.0123
+    layer.tune()
+    return layer, lambda: patched(copy.deepcopy(digital), **request.param)
+
+
+def saved(value, **options):
+    stream = io.BytesIO()
+    torch.save(value, stream)
+    stream.seek(0)
+    return torch.load(stream, **options)
+
+
+@pytest.mark.parametrize(
+    "through",
+    [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m)), lambda m: saved(m, weights_only=False)],
+    ids=["deepcopy", "pickle", "torch.save"],
+)
+def test_copies_are_bit_equal_and_independent(worn, through):
+    layer, _ = worn
+    before = layer(sequences())
+    other = through(layer)
+    assert equal(other(sequences()), before)
+    for crossbar in other.crossbars:
+        crossbar.conductance_matrix.fill_(0.01)
+    assert not equal(other(sequences()), before)
+    assert equal(layer(sequences()), before)
+
+
+def test_a_state_dict_makes_a_freshly_patched_layer_bit_equal(worn):
+    layer, fresh = worn
+    other = fresh()
+    other.load_state_dict(saved(layer.state_dict(), weights_only=True))
+    assert equal(other(sequences()), layer(sequences()))
+
+
+def test_layers_move_and_change_their_dtype_as_modules_do():
+    layer = patched(nn.LSTM(3, 4))
+    before = layer(sequences())
+    assert equal(layer.to("cpu")(sequences()), before)
+    layer.half()
+    assert layer.crossbars[0].conductance_matrix.dtype == torch.float32
+    # only the biases of some 0.5 have been rounded to half precision
+    assert close(layer(sequences()), before, atol=1e-3)
+
+
+# ---- Errors ----
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((torch.ones(4, 2, 5),), r"^\[LSTM\] input \(shape \[4, 2, 5\]\) must have shape \[steps, batch, 3\]"),
+        ((torch.ones(3),), r"^\[LSTM\] input "),
+        ((torch.ones(1, 1, 1, 3),), r"^\[LSTM\] input "),
+        ((torch.ones(0, 2, 3),), r"^\[LSTM\] input .* at least one time step"),
+        ((torch.ones(4, 2, 3).long(),), r"^\[LSTM\] input \(torch.int64\)"),
+        ((None,), r"^\[LSTM\] input \(NoneType\)"),
+        ((torch.ones(4, 2, 3), torch.ones(1, 2, 4)), r"^\[LSTM\] hx \(Tensor\) must be a tuple \(h_0, c_0\)"),
+        ((torch.ones(4, 2, 3), (torch.ones(1, 2, 4),)), r"^\[LSTM\] hx "),
+        ((torch.ones(4, 2, 3), (torch.ones(1, 2, 4), torch.ones(1, 3, 4))), r"^\[LSTM\] c_0 \(shape \[1, 3, 4\]\)"),
+        ((torch.ones(4, 3), (torch.ones(1, 1, 4),) * 2), r"^\[LSTM\] h_0 .* must have shape \[1, 4\]"),
+        ((torch.ones(4, 2, 3), (torch.ones(1, 2, 4).double(),) * 2), r"^\[LSTM\] h_0 \(torch.float64\)"),
+        ((torch.ones(4, 2, 3), (None, None)), r"^\[LSTM\] h_0 \(NoneType\)"),
+    ],
+)
+@pytest.mark.parametrize("legacy", [False, True])
+def test_inputs_that_do_not_fit_are_named(arguments, message, legacy):
+    layer = patched(nn.LSTM(3, 4))
+    layer.forward_legacy(legacy)
+    with pytest.raises(memtorch.InvalidArgument, match=message):
+        layer(*arguments)
+
+
+def test_digital_weights_of_another_dtype_are_named():
+    layer = patched(nn.GRU(3, 4))
+    layer.forward_legacy(True)
+    with pytest.raises(memtorch.InvalidArgument, match=r"^\[GRU\] input \(torch.float64\) must have the dtype of the"):
+        layer(sequences().double())
+
+
+def test_a_matrix_that_cannot_be_mapped_is_named():
+    digital = nn.RNN(3, 4, num_layers=2)
+    digital.weight_hh_l1.data[0, 0] = float("inf")
+    with pytest.raises(memtorch.InvalidArgument, match=r"^\[patch_model\] rnn: \[RNN\] weight_hh_l1: "):
+        patched(nn.ModuleDict({"rnn": digital}))
+
+
+@pytest.mark.parametrize("arguments", [(nn.LSTM(3, 4), VTEAM, {}), (nn.RNNCell(3, 4), VTEAM, {}), (None, VTEAM, {})])
+def test_only_the_right_torch_layer_is_taken(arguments):
+    with pytest.raises(memtorch.InvalidArgument, match=r"^\[RNN\] rnn_layer \(.*\) must be a torch.nn.RNN"):
+        memtorch.mn.RNN(*arguments)
