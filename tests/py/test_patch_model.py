@@ -7,11 +7,14 @@ import weakref
 
 import pytest
 import torch
-from layer_tools import DOUBLE, VTEAM, patched
+from layer_tools import DOUBLE, SINGLE, VTEAM, patched
 from torch import nn
 
 import memtorch
+from memtorch.mn._patched import patchable_types
 from memtorch.mn.Module import patch_model, supported_module_parameters
+
+ALL = "Conv1d, Conv2d, Conv3d, GRU, GRUCell, LSTM, LSTMCell, Linear, RNN, RNNCell"
 
 
 class Net(nn.Module):
@@ -82,9 +85,10 @@ def test_the_documented_call_works(capsys):
         ADC_overflow_rate=0.0,
         quant_method="linear",
     )
-    printed = capsys.readouterr().out.splitlines()
+    *printed, total = capsys.readouterr().out.splitlines()
     assert len(printed) == 4
     assert all(line.startswith("Patched ") and " -> " in line for line in printed)
+    assert total == f"4 layers on 8 crossbars, 8 tiles, {8 * 128 * 128} devices"
     patched_model.tune_()
     assert patched_model(images()).shape == (4, 6)
 
@@ -93,6 +97,25 @@ def test_only_the_listed_types_are_patched():
     assert set(memristive(patched(net(), module_parameters_to_patch=[nn.Conv2d]))) == {"conv"}
     by_name = {"<class 'torch.nn.modules.conv.Conv2d'>": None}
     assert set(memristive(patched(net(), module_parameters_to_patch=by_name))) == {"conv"}
+
+
+def test_a_report_lists_what_runs_on_crossbars():
+    model = nn.ModuleDict({"rnn": nn.LSTM(3, 4, proj_size=2), "act": nn.ReLU(), "head": nn.Linear(4, 2)})
+    model["again"] = model["head"]
+    mine = copy.deepcopy(patched(model, tile_shape=(2, 4), scheme=SINGLE))
+    report = mine.patched_layers()
+    # weight_ih [16, 3], weight_hh [16, 2], weight_hr [2, 4]: 2 * 4, 4 and 2 tiles of 2 rows and 4 columns
+    assert list(report) == [("rnn", "LSTM", 3, 14, 112), ("head", "Linear", 1, 2, 16)]
+    assert report.total == ("total", "2 layers", 4, 16, 128)
+    assert str(report).splitlines() == [
+        "path   layer     crossbars  tiles  devices",
+        "rnn    LSTM              3     14      112",
+        "head   Linear            1      2       16",
+        "total  2 layers          4     16      128",
+    ]
+    bare = patched(nn.Linear(1, 1))
+    assert bare.patched_layers().total == ("total", "1 layer", 2, 2, 2)
+    assert bare.patched_layers()[0].path == "model"
 
 
 def test_a_bare_layer_is_replaced_by_the_result():
@@ -163,7 +186,7 @@ def test_layers_that_are_patched_already_are_left_alone():
 
 
 def test_a_model_without_layers_is_warned_about():
-    with pytest.warns(UserWarning, match=r"nothing was patched: .*Conv1d, Conv2d, Conv3d, Linear"):
+    with pytest.warns(UserWarning, match=f"nothing was patched: .*{ALL}"):
         patched(nn.Sequential(nn.ReLU()))
 
 
@@ -171,7 +194,8 @@ def test_keys_of_supported_module_parameters_are_those_of_memtorch_116():
     for key, layer in supported_module_parameters.items():
         assert key == str(layer.__bases__[0])
         assert layer.__bases__[0].__module__.startswith("torch.nn.modules")
-    assert "<class 'torch.nn.modules.linear.Linear'>" in supported_module_parameters
+    names = ["linear.Linear", "conv.Conv1d", "conv.Conv2d", "conv.Conv3d", "rnn.RNN"]
+    assert set(supported_module_parameters) == {f"<class 'torch.nn.modules.{name}'>" for name in names}
     assert str(memtorch.mn.Linear) == "<class 'memtorch.mn.Linear.Linear'>"
 
 
@@ -206,7 +230,17 @@ def positional(function):
 
 @pytest.mark.parametrize(
     ("layer", "first"),
-    [("Linear", "linear_layer"), ("Conv1d", "convolutional_layer"), ("Conv2d", "convolutional_layer")],
+    [
+        ("Linear", "linear_layer"),
+        ("Conv1d", "convolutional_layer"),
+        ("Conv2d", "convolutional_layer"),
+        ("RNN", "rnn_layer"),
+        ("LSTM", "rnn_layer"),
+        ("GRU", "rnn_layer"),
+        ("RNNCell", "rnn_cell"),
+        ("LSTMCell", "rnn_cell"),
+        ("GRUCell", "rnn_cell"),
+    ],
 )
 def test_layers_have_the_signature_of_memtorch_116(layer, first):
     empty = inspect.Parameter.empty
@@ -230,7 +264,7 @@ def test_patch_model_has_the_signature_of_memtorch_116():
     assert list(positional(patch_model).items()) == list(want.items())
 
 
-@pytest.mark.parametrize("function", [patch_model, *supported_module_parameters.values()])
+@pytest.mark.parametrize("function", [patch_model, *patchable_types.values()])
 def test_docstrings_describe_every_argument(function):
     for name in inspect.signature(function).parameters:
         assert f"        {name} (" in function.__doc__
@@ -248,7 +282,7 @@ def test_options_may_be_given_by_position():
     ("change", "message"),
     [
         ({"model": 3}, r"^\[patch_model\] model \(int\) must be a torch.nn.Module"),
-        ({"module_parameters_to_patch": [nn.ReLU]}, "ReLU.*Linear, Conv1d, Conv2d, Conv3d|ReLU.*Conv1d.*Linear"),
+        ({"module_parameters_to_patch": [nn.ReLU]}, f"ReLU.*{ALL}"),
         ({"module_parameters_to_patch": nn.Linear}, "module_parameters_to_patch"),
         ({"module_parameters_to_patch": "Linear"}, "module_parameters_to_patch"),
         ({"memristor_model": 3}, "memristor_model"),

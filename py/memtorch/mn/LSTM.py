@@ -6,8 +6,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from memtorch.mn._matrices import State
 from memtorch.mn._patched import memristive
-from memtorch.mn._recurrent import Recurrent, State
+from memtorch.mn._recurrent import Recurrent
 
 __all__ = ["LSTM"]
 

@@ -12,6 +12,7 @@ from memtorch._errors import InvalidArgument, invalid
 from memtorch.mn._methods import add_methods, forward_legacy, patched_layers
 from memtorch.mn._options import argument, call_arguments, signature, takes_options
 from memtorch.mn._patched import PatchedLayer, patchable_types, supported_module_parameters
+from memtorch.mn.cells import GRUCell, LSTMCell, RNNCell
 from memtorch.mn.Conv1d import Conv1d
 from memtorch.mn.Conv2d import Conv2d
 from memtorch.mn.Conv3d import Conv3d
@@ -27,7 +28,10 @@ __all__ = [
     "Conv1d",
     "Conv2d",
     "Conv3d",
+    "GRUCell",
+    "LSTMCell",
     "Linear",
+    "RNNCell",
     "patch_model",
     "supported_module_parameters",
 ]
@@ -59,7 +63,7 @@ def patch_model(*args: Any, **kwargs: Any) -> nn.Module:  # noqa: D417, the sign
         memristor_model (type[Memristor]): Model of the devices.
         memristor_model_params (dict): Keyword arguments of ``memristor_model``.
         module_parameters_to_patch (Iterable[type]): The torch layer types to patch, or their names as in
-            ``supported_module_parameters``; empty: all that are supported, LSTM and GRU included.
+            ``supported_module_parameters``; empty: all that are supported, also LSTM, GRU and the recurrent cells.
         {options}
 
     Returns:
@@ -120,7 +124,7 @@ takes_options(patch_model, _SIGNATURE)
 def _wanted_types(requested: Any) -> dict[type, type[PatchedLayer]]:
     """The torch types to patch with what replaces them."""
     by_name = {str(kind): kind for kind in patchable_types}
-    listed = ", ".join(kind.__name__ for kind in patchable_types)
+    listed = ", ".join(sorted(kind.__name__ for kind in patchable_types))
     if isinstance(requested, (str, bytes)) or not isinstance(requested, Iterable):
         invalid("patch_model", "module_parameters_to_patch", requested, f"be a list of types among {listed}")
     wanted: dict[type, type[PatchedLayer]] = {}

@@ -6,8 +6,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from memtorch.mn._matrices import State
 from memtorch.mn._patched import memristive
-from memtorch.mn._recurrent import Recurrent, State
+from memtorch.mn._recurrent import Recurrent
 
 __all__ = ["RNN"]
 
@@ -26,4 +27,4 @@ class RNN(nn.RNN, Recurrent):
     def cell(self, gates: Tensor, state: State, suffix: str) -> State:
         """H = tanh or relu(W_ih x + b_ih + W_hh h + b_hh)."""
         h = gates + self.matrices[f"weight_hh{suffix}"](state[0])
-        return (h.relu() if self.mode == "RNN_RELU" else h.tanh(),)
+        return (h.relu() if self.nonlinearity == "relu" else h.tanh(),)

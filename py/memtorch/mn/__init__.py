@@ -1,5 +1,6 @@
 """Memristive counterparts of torch.nn layers, and ``patch_model``, which puts them into a network."""
 
+from memtorch.mn.cells import GRUCell, LSTMCell, RNNCell
 from memtorch.mn.Conv1d import Conv1d
 from memtorch.mn.Conv2d import Conv2d
 from memtorch.mn.Conv3d import Conv3d
@@ -16,7 +17,10 @@ __all__ = [
     "Conv1d",
     "Conv2d",
     "Conv3d",
+    "GRUCell",
+    "LSTMCell",
     "Linear",
+    "RNNCell",
     "patch_model",
     "supported_module_parameters",
 ]

@@ -13,21 +13,17 @@ digital arithmetic. A sequence takes one of two ways that compute the same:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from memtorch._errors import InvalidArgument, check_tensor, invalid
-from memtorch.bh.crossbar import Crossbar
+from memtorch._errors import check_tensor, invalid
+from memtorch.mn._matrices import MatrixLayer, State, bias_vector, initial_state
 from memtorch.mn._options import LayerOptions
-from memtorch.mn._patched import PatchedLayer, all_or_none
-from memtorch.mn.Linear import Linear
 
-__all__ = ["Recurrent", "State"]
-
-State = tuple[Tensor, ...]  # (h,), or (h, c) of an LSTM: [sequences, size] each
+__all__ = ["Recurrent"]
 
 _KERNELS: dict[str, Callable[..., Any]] = {
     "RNN_TANH": torch.rnn_tanh,
@@ -50,42 +46,17 @@ class Batch(NamedTuple):
         return [self.sequences] * self.data.shape[0] if self.batch_sizes is None else self.batch_sizes.tolist()
 
 
-class Recurrent(PatchedLayer):
-    """Base of the recurrent layers; stands after the torch class in their bases.
+class Recurrent(MatrixLayer):
+    """Base of the recurrent layers; stands after the torch class in their bases."""
 
-    Attributes:
-        matrices: The memristive matrices, by the names of their torch weights (``weight_ih_l0``, ...).
-    """
-
-    matrices: nn.ModuleDict
     mode: str
     input_size: int
-    hidden_size: int
     proj_size: int
     num_layers: int
     dropout: float
     bidirectional: bool
     batch_first: bool
     _flat_weights_names: list[str]
-
-    # ---- What a layer adds ----
-
-    def cell(self, gates: Tensor, state: State, suffix: str) -> State:
-        """One time step of one layer in one direction.
-
-        Args:
-            gates: What ``weight_ih`` gives, [sequences, gates * hidden_size].
-            state: Before the step.
-            suffix: Of the names of the matrices.
-
-        Returns:
-            The state after the step; its first tensor is the output.
-        """
-        raise NotImplementedError
-
-    def state_sizes(self) -> tuple[int, ...]:
-        """Sizes of the tensors of a state."""
-        return (self.hidden_size,)
 
     # ---- Construction ----
 
@@ -96,42 +67,12 @@ class Recurrent(PatchedLayer):
         return {name: getattr(torch_layer, name) for name in names} | {"device": "meta"}
 
     def adopt(self, torch_layer: Any, leading: dict[str, Any], options: LayerOptions) -> None:
-        """Takes over a torch layer's parameters, whose storage is then shared, and writes the crossbars.
-
-        Args:
-            torch_layer: The digital layer.
-            leading: ``memristor_model`` and ``memristor_model_params``.
-            options: Everything else.
-        """
+        """See ``MatrixLayer.adopt``."""
         self.dropout = torch_layer.dropout
-        # The matrices hold the only weights; torch's base class takes None for a weight that is absent.
-        for name in self._flat_weights_names:
-            delattr(self, name)
+        super().adopt(torch_layer, leading, options)
+        # What torch's base class keeps for a weight that is absent.
         self._flat_weights: list[Any] = [None] * len(self._flat_weights_names)
         self._flat_weight_refs: list[Any] = [None] * len(self._flat_weights_names)
-        arguments = leading | options.as_arguments() | {"verbose": False}
-        self.matrices = nn.ModuleDict()
-        for name in self._flat_weights_names:
-            if name.startswith("weight"):
-                matrix = self._matrix(torch_layer, name, arguments)
-                matrix.options = options
-                self.matrices[name] = matrix
-        self.options = options
-        self.train(torch_layer.training)
-        if options.verbose:
-            print(f"Patched {torch_layer} -> memtorch.mn.{type(self).__name__}({self.extra_repr()})")
-
-    def _matrix(self, torch_layer: Any, name: str, arguments: dict[str, Any]) -> Linear:
-        weight = getattr(torch_layer, name)
-        bias = getattr(torch_layer, name.replace("weight", "bias"), None)  # a projection has none
-        digital = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
-        digital.weight = nn.Parameter(weight.detach(), requires_grad=False)
-        if bias is not None:
-            digital.bias = nn.Parameter(bias.detach(), requires_grad=False)
-        try:
-            return Linear(digital, **arguments)
-        except InvalidArgument as error:
-            raise InvalidArgument(f"[{type(self).__name__}] {name}: {error}") from error
 
     # ---- Forward ----
 
@@ -180,23 +121,15 @@ class Recurrent(PatchedLayer):
         return Batch(data, None, None, data.shape[1])
 
     def _initial_state(self, hx: Any, batch: Batch, unbatched: bool) -> State:
-        """The initial state, [layers * directions, sequences, size] each."""
-        op, sizes, data = type(self).__name__, self.state_sizes(), batch.data
-        count = self.num_layers * self._directions
-        if hx is None:
-            return tuple(data.new_zeros(count, batch.sequences, size) for size in sizes)
-        several = len(sizes) > 1
-        if several and not (isinstance(hx, (tuple, list)) and len(hx) == len(sizes)):
-            invalid(op, "hx", type(hx).__name__, "be a tuple (h_0, c_0)")
-        state = []
-        for name, value, size in zip(("h_0", "c_0"), hx if several else [hx], sizes, strict=False):
-            shape = (count, size) if unbatched else (count, batch.sequences, size)
-            check_tensor(op, name, value, shape, finite=False)
-            if value.dtype != data.dtype:
-                invalid(op, name, str(value.dtype), f"have the input's dtype, {data.dtype}")
-            value = value.unsqueeze(1) if unbatched else value
-            state.append(value if batch.permutation is None else value.index_select(1, batch.permutation))
-        return tuple(state)
+        """The initial state, [layers * directions, sequences, size] each, in the order of ``batch``."""
+        sequences = () if unbatched else (batch.sequences,)
+        shapes = [(self.num_layers * self._directions, *sequences, size) for size in self.state_sizes()]
+        state = initial_state(type(self).__name__, hx, shapes, batch.data)
+        if unbatched:
+            return tuple(part.unsqueeze(1) for part in state)
+        if batch.permutation is None:
+            return state
+        return tuple(part.index_select(1, batch.permutation) for part in state)
 
     def _output(self, input: Any, output: Tensor, unbatched: bool) -> Any:
         if isinstance(input, PackedSequence):
@@ -216,24 +149,19 @@ class Recurrent(PatchedLayer):
 
     def _plain_weights(self, dtype: torch.dtype) -> tuple[list[Tensor], bool] | None:
         """What torch's kernel takes as weights, and whether biases are among them; None: step by step."""
-        folded: dict[str, tuple[Tensor, Tensor | None]] = {}
-        for name, matrix in self.matrices.items():
-            pair = cast(Linear, matrix).folded(dtype)
-            # Hooks want to see every call; the kernel has no place for the bias of a projection.
-            hooked = matrix._forward_hooks or matrix._forward_pre_hooks
-            if pair is None or hooked or (name.startswith("weight_hr") and pair[1] is not None):
-                return None
-            if pair[0].dtype != dtype:
-                must = f"have the dtype of the digital weights, {pair[0].dtype}"
-                invalid(type(self).__name__, "input", str(dtype), must)
-            folded[name] = pair
+        folded = self.folded(dtype)
+        # The kernel has no place for the bias of a projection.
+        if folded is None or any(
+            name.startswith("weight_hr") and bias is not None for name, (_, bias) in folded.items()
+        ):
+            return None
         biased = any(bias is not None for _, bias in folded.values())
         flat = []
         for suffix in self._suffixes():
             pairs = [folded[f"weight_{kind}{suffix}"] for kind in ("ih", "hh")]
             flat += [weight for weight, _ in pairs]
             if biased:
-                flat += [_vector(bias, weight) for weight, bias in pairs]
+                flat += [bias_vector(bias, weight) for weight, bias in pairs]
             if self.proj_size:
                 flat.append(folded[f"weight_hr{suffix}"][0])
         return flat, biased
@@ -308,50 +236,3 @@ class Recurrent(PatchedLayer):
         return (
             self._suffix(layer, direction) for layer in range(self.num_layers) for direction in range(self._directions)
         )
-
-    # ---- State and options ----
-
-    def readers(self) -> list[Any]:
-        """The matrices."""
-        return list(self.matrices.values())
-
-    @property
-    def crossbars(self) -> tuple[Crossbar, ...]:
-        """The crossbars of all matrices, in the order of ``matrices``."""
-        return tuple(crossbar for matrix in self.readers() for crossbar in matrix.crossbars)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the crossbars are."""
-        return self.crossbars[0].conductance_matrix.device
-
-    @property
-    def forward_legacy_enabled(self) -> bool:
-        """Whether all matrices compute digitally."""
-        return all(matrix.forward_legacy_enabled for matrix in self.readers())
-
-    @forward_legacy_enabled.setter
-    def forward_legacy_enabled(self, enable: bool) -> None:
-        for matrix in self.readers():
-            matrix.forward_legacy_enabled = enable
-
-    def tune(self, input_shape: int = 4098) -> None:
-        """Fits ``transform_output`` of every matrix to its digital counterpart, or of none if one cannot be tuned.
-
-        Args:
-            input_shape: Number of random input vectors.
-        """
-        matrices = self.readers()
-        with all_or_none(matrices):
-            for matrix in matrices:
-                matrix.tune(input_shape)
-
-    def drop_digital_weights(self) -> None:
-        """Frees the digital weights of all matrices."""
-        for matrix in self.readers():
-            matrix.drop_digital_weights()
-
-
-def _vector(bias: Tensor | None, weight: Tensor) -> Tensor:
-    """A bias with one element per output: zeros for None, a single offset repeated."""
-    return weight.new_zeros(weight.shape[0]) if bias is None else bias.expand(weight.shape[0]).contiguous()
