@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 import torch
-from timing import Row, at_least, at_most, median, ratio, times_116
+from timing import Row, at_least, at_most, median, ratio, times_116, with_threads
 
 import memtorch
 from memtorch.bh._device_array import DeviceArray
@@ -28,20 +27,6 @@ def sine(model: type, steps: int) -> np.ndarray:
     """One period of the amplitude at which the model's own hysteresis plot is drawn, volts [steps]."""
     amplitude = {"LinearIonDrift": 5.0, "VTEAM": 1.0}.get(model.__name__, 1.5)
     return amplitude * np.sin(np.linspace(0, 2 * np.pi, steps))
-
-
-def with_threads(count: int, run: Callable[[], object]) -> Callable[[], None]:
-    """`run`, on `count` threads."""
-
-    def call() -> None:
-        before = torch.get_num_threads()
-        torch.set_num_threads(count)
-        try:
-            run()
-        finally:
-            torch.set_num_threads(before)
-
-    return call
 
 
 def rows() -> list[Row]:

@@ -6,7 +6,7 @@ import copy
 from functools import partial
 
 import torch
-from timing import Row, at_most, ratio
+from timing import Row, at_most, ratio, with_threads
 
 import memtorch
 from memtorch.mn.Module import patch_model
@@ -20,10 +20,10 @@ def rows() -> list[Row]:
     x = torch.randn(STEPS, BATCH, 64, generator=torch.Generator().manual_seed(0))
     for kind in (torch.nn.RNN, torch.nn.LSTM, torch.nn.GRU):
         layer = kind(64, 128, num_layers=2).eval()
-        name = f"{kind.__name__}(64, 128, num_layers=2), {STEPS} steps of {BATCH} sequences"
+        name = f"{kind.__name__}(64, 128, num_layers=2), {STEPS} steps of {BATCH} sequences, one core"
         for label, options, bound, repeats in (
             ("no ADC", {}, 2, 25),
-            ("8-bit ADC per 128x128 tile", {"ADC_resolution": 8, "quant_method": "linear"}, 20, 5),
+            ("8-bit ADC per 128x128 tile", {"ADC_resolution": 8, "quant_method": "linear"}, 10, 5),
         ):
             patched = patch_model(
                 torch.nn.Sequential(copy.deepcopy(layer)),
@@ -34,6 +34,6 @@ def rows() -> list[Row]:
                 **options,
             )
             with torch.no_grad():
-                cost = ratio(partial(patched, x), partial(layer, x), repeats=repeats)
+                cost = ratio(with_threads(1, partial(patched, x)), with_threads(1, partial(layer, x)), repeats)
             table.append(at_most(f"{name}, {label}: patched to torch", cost, bound))
     return table

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
+
 # A Python loop of 10^6 steps where MemTorch 1.1.6 was timed, seconds. Figures of 1.1.6 are scaled by this
 # machine's own time for such a loop before they are compared with. What a step did is not recorded; here it adds a
 # number. (20 float products of 512x512 took 0.044 s there, and take 0.047 s on the machine of docs/performance.md: by
@@ -44,6 +46,20 @@ def ratio(run: Callable[[], object], reference: Callable[[], object], repeats: i
         run()
         reference()
     return statistics.median(once(run) / once(reference) for _ in range(repeats))
+
+
+def with_threads(count: int, run: Callable[[], object]) -> Callable[[], None]:
+    """`run`, on `count` threads."""
+
+    def call() -> None:
+        before = torch.get_num_threads()
+        torch.set_num_threads(count)
+        try:
+            run()
+        finally:
+            torch.set_num_threads(before)
+
+    return call
 
 
 def loop() -> None:
