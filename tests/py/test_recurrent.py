@@ -13,7 +13,7 @@ from layer_tools import DOUBLE, VTEAM, patched, plain
 from reference.layers import read
 from reference.recurrent import Bounded, run
 from torch import nn
-from torch.nn.utils.rnn import pack_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 import memtorch
 
@@ -315,6 +315,7 @@ class Tagger(nn.Module):
     def forward(self, x):
         x, state = self.layers["first"](x)
         for layer in (self.layers["second"], self.again):
+            layer.flatten_parameters()  # as networks for GPUs do; nothing is left to flatten
             x, state = layer(x, state)
         return self.head(x)
 
@@ -440,6 +441,11 @@ def test_layers_move_and_change_their_dtype_as_modules_do():
         ((torch.ones(4, 3), (torch.ones(1, 1, 4),) * 2), r"^\[LSTM\] h_0 .* must have shape \[1, 4\]"),
         ((torch.ones(4, 2, 3), (torch.ones(1, 2, 4).double(),) * 2), r"^\[LSTM\] h_0 \(torch.float64\)"),
         ((torch.ones(4, 2, 3), (None, None)), r"^\[LSTM\] h_0 \(NoneType\)"),
+        ((torch.ones(4, 2, 3, device="meta"),), r"^\[LSTM\] input \(device meta\)"),
+        ((torch.ones(4, 2, 3), (torch.ones(1, 2, 4, device="meta"),) * 2), r"^\[LSTM\] h_0 \(device meta\)"),
+        ((PackedSequence(torch.ones(4, 3), torch.tensor([2, 1])),), r"^\[LSTM\] batch_sizes \(\[2, 1\]\)"),
+        ((PackedSequence(torch.ones(3, 3), torch.tensor([1, 2])),), r"^\[LSTM\] batch_sizes \(\[1, 2\]\)"),
+        ((PackedSequence(torch.ones(2, 5), torch.tensor([2])),), r"^\[LSTM\] input \(shape \[2, 5\]\)"),
     ],
 )
 @pytest.mark.parametrize("legacy", [False, True])

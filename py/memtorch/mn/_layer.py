@@ -149,7 +149,7 @@ class MemristiveLayer(PatchedLayer):
             return output if self.bias is None else output + self._along_outputs(self.bias.to(output.dtype))
         v, factor = self._scale(input)
         readout = self._current_readout(v.dtype)
-        if factor is None and self.options.adc is None:
+        if factor is None and self._reads_linearly():
             return self.product(v, readout.folded_weight, readout.folded_bias)
         i = self._currents(v, factor, readout)
         if readout.folded_bias is None:
@@ -176,10 +176,14 @@ class MemristiveLayer(PatchedLayer):
         if self.forward_legacy_enabled:
             return self._digital_weight("forward_legacy"), self.bias
         unscaled = self.options.scaling_routine is naive_scale and self.options.max_input_voltage is None
-        if self.options.adc is not None or not unscaled or not isinstance(self.transform_output, LinearTransfer):
+        if not (unscaled and self._reads_linearly() and isinstance(self.transform_output, LinearTransfer)):
             return None
         readout = self._current_readout(dtype)
         return readout.folded_weight, readout.folded_bias
+
+    def _reads_linearly(self) -> bool:
+        """Whether currents are the product of voltages and the effective weight, nothing in between."""
+        return self.options.adc is None
 
     def digital(self, input: Tensor) -> Tensor:
         """What the digital layer gives, without bias.

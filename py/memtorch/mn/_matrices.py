@@ -86,6 +86,20 @@ class MatrixLayer(PatchedLayer):
 
     # ---- Forward ----
 
+    def check_vectors(self, x: Any) -> Tensor:
+        """Returns inputs if they are real floating-point numbers where the crossbars are.
+
+        Raises:
+            InvalidArgument: They are not.
+        """
+        op = type(self).__name__
+        check_tensor(op, "input", x, finite=False)
+        if not x.is_floating_point():
+            invalid(op, "input", str(x.dtype), "be a floating-point tensor")
+        if x.device != self.device:
+            invalid(op, "input", f"device {x.device}", f"be on the crossbars' device {self.device}")
+        return x
+
     def folded(self, dtype: torch.dtype) -> dict[str, tuple[Tensor, Tensor | None]] | None:
         """Weight and bias of every matrix, with which torch's own kernel gives what ``forward`` does.
 
@@ -159,10 +173,10 @@ def initial_state(op: str, hx: Any, shapes: list[tuple[int, ...]], like: Tensor)
         op: What the user called.
         hx: A tensor, or a tuple (h_0, c_0) if there are two shapes; zeros if None.
         shapes: Of the tensors.
-        like: The inputs, whose dtype the state must have.
+        like: The inputs, whose dtype and device the state must have.
 
     Raises:
-        InvalidArgument: Anything else, or another shape or dtype.
+        InvalidArgument: Anything else, or another shape, dtype or device.
     """
     if hx is None:
         return tuple(like.new_zeros(shape) for shape in shapes)
@@ -174,6 +188,8 @@ def initial_state(op: str, hx: Any, shapes: list[tuple[int, ...]], like: Tensor)
         check_tensor(op, name, value, shape, finite=False)
         if value.dtype != like.dtype:
             invalid(op, name, str(value.dtype), f"have the input's dtype, {like.dtype}")
+        if value.device != like.device:
+            invalid(op, name, f"device {value.device}", f"be on the input's device {like.device}")
     return tuple(hx)
 
 

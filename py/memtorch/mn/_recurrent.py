@@ -12,6 +12,7 @@ digital arithmetic. A sequence takes one of two ways that compute the same:
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from memtorch._errors import check_tensor, invalid
+from memtorch._errors import invalid
 from memtorch.mn._matrices import MatrixLayer, State, bias_vector, initial_state
 from memtorch.mn._options import LayerOptions
 
@@ -103,14 +104,13 @@ class Recurrent(MatrixLayer):
     def _batch(self, input: Any) -> Batch:
         op = type(self).__name__
         packed = isinstance(input, PackedSequence)
-        data = check_tensor(op, "input", input.data if packed else input, finite=False)
-        if not data.is_floating_point():
-            invalid(op, "input", str(data.dtype), "be a floating-point tensor")
+        data = self.check_vectors(input.data if packed else input)
         if data.dim() not in ((2,) if packed else (2, 3)) or data.shape[-1] != self.input_size:
             order = "batch, steps" if self.batch_first else "steps, batch"
             must = f"have shape [{order}, {self.input_size}] or [steps, {self.input_size}]"
             invalid(op, "input", f"shape {list(data.shape)}", must)
         if packed:
+            _check_batch_sizes(op, input.batch_sizes, data.shape[0])
             return Batch(data, input.batch_sizes, input.sorted_indices, int(input.batch_sizes[0]))
         if data.dim() == 2:
             data = data.unsqueeze(1)
@@ -236,3 +236,12 @@ class Recurrent(MatrixLayer):
         return (
             self._suffix(layer, direction) for layer in range(self.num_layers) for direction in range(self._directions)
         )
+
+
+def _check_batch_sizes(op: str, sizes: Any, vectors: int) -> None:
+    """Raises ``InvalidArgument`` unless ``sizes`` divide so many vectors into steps, the longest sequences first."""
+    counts = sizes.tolist() if isinstance(sizes, Tensor) and sizes.dtype == torch.int64 and sizes.dim() == 1 else []
+    ordered = all(a >= b for a, b in itertools.pairwise(counts))
+    if not counts or counts[-1] < 1 or not ordered or sum(counts) != vectors:
+        must = f"be positive counts that decrease and add up to the {vectors} vectors"
+        invalid(op, "batch_sizes", str(counts) if counts else repr(sizes), must)

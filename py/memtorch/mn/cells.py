@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from memtorch._errors import check_tensor, invalid
+from memtorch._errors import invalid
 from memtorch.mn._matrices import MatrixLayer, State, bias_vector, initial_state
 from memtorch.mn._patched import memristive
 from memtorch.mn.GRU import GRU
@@ -43,12 +43,10 @@ class Cell(MatrixLayer):
             InvalidArgument: ``input`` or ``hx`` does not fit, or the digital weights are asked for and gone.
         """
         op = type(self).__name__
-        check_tensor(op, "input", input, finite=False)
+        self.check_vectors(input)
         if input.dim() not in (1, 2) or input.shape[-1] != self.input_size:
             must = f"have shape [batch, {self.input_size}] or [{self.input_size}]"
             invalid(op, "input", f"shape {list(input.shape)}", must)
-        if not input.is_floating_point():
-            invalid(op, "input", str(input.dtype), "be a floating-point tensor")
         state = initial_state(op, hx, [(*input.shape[:-1], size) for size in self.state_sizes()], input)
         if input.dim() == 1:
             state = self._step(input.unsqueeze(0), tuple(part.unsqueeze(0) for part in state))
