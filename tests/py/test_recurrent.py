@@ -2,14 +2,13 @@
 
 import copy
 import gc
-import io
-import pickle
 import weakref
 
 import pytest
 import torch
 from layer_strategies import filled, generator
-from layer_tools import DOUBLE, VTEAM, patched, plain
+from layer_tools import VTEAM, patched, plain
+from recurrent_tools import KINDS, LAYERS, close, equal, packed, sequences, tensors, torch_layer
 from reference.layers import read
 from reference.recurrent import Bounded, run
 from torch import nn
@@ -17,46 +16,12 @@ from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 import memtorch
 
-KINDS = {"RNN": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}
-LAYERS = {
-    "RNN": nn.RNN(3, 4, num_layers=2, bidirectional=True),
-    "RNN relu": nn.RNN(3, 4, nonlinearity="relu", batch_first=True, bias=False),
-    "LSTM": nn.LSTM(3, 4, num_layers=2, bidirectional=True, batch_first=True),
-    "LSTM projected": nn.LSTM(3, 4, num_layers=2, proj_size=2, bidirectional=True),
-    "GRU": nn.GRU(3, 4, num_layers=2, bidirectional=True),
-}
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 
 
 @pytest.fixture(params=LAYERS)
 def digital(request):
-    """A torch layer whose parameters need no gradient: torch chooses its products by that too."""
-    return filled(copy.deepcopy(LAYERS[request.param]), 0).requires_grad_(False).eval()
-
-
-def sequences(seed=1, features=3, steps=5, batch=5):
-    """As many steps as sequences: it fits with batch_first and without."""
-    return torch.randn(steps, batch, features, generator=generator(seed))
-
-
-def packed(seed=1, features=3):
-    lengths = [2, 5, 1, 5]
-    return pack_sequence([sequences(seed, features)[:n, k] for k, n in enumerate(lengths)], enforce_sorted=False)
-
-
-def tensors(result):
-    """All tensors of (output, state)."""
-    output, state = result
-    return [getattr(output, "data", output), *(state if isinstance(state, tuple) else (state,))]
-
-
-def equal(a, b):
-    return all(torch.equal(x, y) for x, y in zip(tensors(a), tensors(b), strict=True))
-
-
-def close(a, b, atol=1e-5):
-    """Rounding: tens of operations on numbers around 1, and as many conductances."""
-    return all(torch.allclose(x, y, rtol=0, atol=atol) for x, y in zip(tensors(a), tensors(b), strict=True))
+    return torch_layer(request.param)
 
 
 def step_by_step(layer):
@@ -298,129 +263,6 @@ def test_any_function_may_transform_the_readout():
     for matrix in layer.matrices.values():
         matrix.transform_output = torch.zeros_like
     assert not layer(sequences())[0].any()
-
-
-# ---- Patching ----
-
-
-class Tagger(nn.Module):
-    """A recurrent layer inside a network, used twice."""
-
-    def __init__(self, kind):
-        super().__init__()
-        self.layers = nn.ModuleDict({"first": kind(3, 4), "second": kind(4, 4)})
-        self.again = self.layers["second"]
-        self.head = nn.Linear(4, 2)
-
-    def forward(self, x):
-        x, state = self.layers["first"](x)
-        for layer in (self.layers["second"], self.again):
-            layer.flatten_parameters()  # as networks for GPUs do; nothing is left to flatten
-            x, state = layer(x, state)
-        return self.head(x)
-
-
-@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_networks_are_patched(kind):
-    model = Tagger(kind)
-    mine = patched(model)
-    assert type(mine.again).__name__ == kind.__name__
-    assert mine.again is mine.layers["second"]
-    # Three layers in a row: rounding as above
-    assert torch.allclose(mine(sequences()), model(sequences()), rtol=0, atol=1e-5)
-    only = patched(model, module_parameters_to_patch=[kind])
-    assert type(only.head) is nn.Linear
-    named = patched(model, module_parameters_to_patch=[str(kind)])
-    assert type(named.again) is type(mine.again)
-
-
-class Named(nn.GRU):
-    """A subclass that computes the same."""
-
-
-class Doubled(nn.GRU):
-    """A subclass that does not."""
-
-    def forward(self, input, hx=None):
-        output, state = super().forward(input, hx)
-        return 2 * output, state
-
-
-def test_subclasses():
-    assert isinstance(patched(Named(3, 4)), memtorch.mn.GRU)
-    with pytest.warns(UserWarning, match=r"0 \(Doubled\) stays digital"):
-        patched(nn.Sequential(Doubled(3, 4), nn.Linear(4, 4)))
-
-
-def test_parametrized_layers_are_patched_with_their_present_weights():
-    layer = torch.nn.utils.parametrizations.weight_norm(nn.LSTM(3, 4), "weight_hh_l0")
-    assert close(patched(layer)(sequences()), layer(sequences()))
-
-
-def test_one_line_tells_of_a_patched_layer(capsys):
-    layer = memtorch.mn.LSTM(nn.LSTM(3, 4, num_layers=2, proj_size=2), VTEAM, {})
-    printed = capsys.readouterr().out
-    text = "LSTM(3, 4, proj_size=2, num_layers=2)"
-    assert printed == f"Patched {text} -> memtorch.mn.{text}\n"
-    assert layer.matrices["weight_hr_l1"].verbose
-
-
-# ---- Persistence ----
-
-WORN = [
-    {},
-    {"tile_shape": (5, 3), "ADC_resolution": 6, "quant_method": "linear"},
-    {"params": {"r_on": memtorch.bh.StochasticParameter(loc=50.0, scale=5.0, min=10.0)}, "scheme": DOUBLE},
-]
-
-
-@pytest.fixture(params=WORN, ids=["plain", "adc", "stochastic"])
-def worn(request, digital):
-    """A tuned layer with a device that was moved by hand, and how to patch a fresh one."""
-    layer = patched(digital, **request.param)
-    layer.crossbars[-1].conductance_matrix.view(-1)[1] = 0.0123
-    layer.tune()
-    return layer, lambda: patched(copy.deepcopy(digital), **request.param)
-
-
-def saved(value, **options):
-    stream = io.BytesIO()
-    torch.save(value, stream)
-    stream.seek(0)
-    return torch.load(stream, **options)
-
-
-@pytest.mark.parametrize(
-    "through",
-    [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m)), lambda m: saved(m, weights_only=False)],
-    ids=["deepcopy", "pickle", "torch.save"],
-)
-def test_copies_are_bit_equal_and_independent(worn, through):
-    layer, _ = worn
-    before = layer(sequences())
-    other = through(layer)
-    assert equal(other(sequences()), before)
-    for crossbar in other.crossbars:
-        crossbar.conductance_matrix.fill_(0.01)
-    assert not equal(other(sequences()), before)
-    assert equal(layer(sequences()), before)
-
-
-def test_a_state_dict_makes_a_freshly_patched_layer_bit_equal(worn):
-    layer, fresh = worn
-    other = fresh()
-    other.load_state_dict(saved(layer.state_dict(), weights_only=True))
-    assert equal(other(sequences()), layer(sequences()))
-
-
-def test_layers_move_and_change_their_dtype_as_modules_do():
-    layer = patched(nn.LSTM(3, 4))
-    before = layer(sequences())
-    assert equal(layer.to("cpu")(sequences()), before)
-    layer.half()
-    assert layer.crossbars[0].conductance_matrix.dtype == torch.float32
-    # only the biases of some 0.5 have been rounded to half precision
-    assert close(layer(sequences()), before, atol=1e-3)
 
 
 # ---- Errors ----
