@@ -2,15 +2,18 @@
 
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include <optional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "bindings/arrays.h"
 #include "engine/devices/models.h"
 #include "engine/devices/windows.h"
+#include "engine/program.h"
 #include "engine/simulate.h"
 
 namespace memtorch {
@@ -50,6 +53,18 @@ nb::list FieldTable(const Field<Owner> (&fields)[n]) {
   return table;
 }
 
+nb::dict PulseTable(const PulseSet& pulses) {
+  nb::dict table;
+  table["rel_tol"] = pulses.rel_tol;
+  table["pulse_duration"] = pulses.duration;
+  table["refactory_period"] = pulses.refractory_period;
+  table["pos_voltage_level"] = pulses.positive_voltage;
+  table["neg_voltage_level"] = pulses.negative_voltage;
+  table["failure_iteration_threshold"] = pulses.max_pulses;
+  table["time_series_resolution"] = pulses.time_step;
+  return table;
+}
+
 nb::list ModelTable() {
   nb::list table;
   ForEachModel([&](auto m) {
@@ -61,6 +76,7 @@ nb::list ModelTable() {
     row["time_series_resolution"] = M::kTimeStep;
     row["polarity"] = M::kPolarity;
     row["reads_first"] = M::kReadsFirst;
+    row["programming_params"] = PulseTable(M::kPulses);
     row["params"] = FieldTable(M::kParams);
     row["states"] = FieldTable(M::kState);
     table.append(row);
@@ -200,6 +216,53 @@ void BindInPlace(const std::string& model, const nb::list& params, const StateAr
   Apply(model, columns.view());
 }
 
+void BindProgram(const std::string& model, const nb::list& params, const StateArrays& state, const AnyFlat& g,
+                 const std::tuple<int64_t, int64_t, int64_t>& shape, const Flat<const double>& target,
+                 const Flat<const bool>& selected, const Flat<int64_t>& pulses, const Flat<double>& error,
+                 const Flat<uint8_t>& outcome, const Flat<int64_t>& forced, const ProgramOptions& options) {
+  const char* op = "program";
+  const Columns columns = FullColumns(op, model, params, state, g);
+  const int64_t size = columns.view().size;
+  CheckSize(op, "target", target, size);
+  CheckSize(op, "selected", selected, size);
+  CheckSize(op, "pulses", pulses, size);
+  CheckSize(op, "error", error, size);
+  CheckSize(op, "outcome", outcome, size);
+  CheckSize(op, "forced", forced, size);
+  const ProgramReport report{pulses.data(), error.data(), reinterpret_cast<Outcome*>(outcome.data()), forced.data()};
+  const auto [tiles, rows, cols] = shape;
+  nb::gil_scoped_release unlocked;
+  Program(model, columns.view(), {tiles, rows, cols}, target.data(),
+          reinterpret_cast<const uint8_t*>(selected.data()), options, report);
+}
+
+void BindProgramming(nb::module_& m) {
+  nb::class_<ProgramOptions>(m, "ProgramOptions", "Pulses and limits of write-verify programming.")
+      .def(nb::init<>())
+      .def_rw("dt", &ProgramOptions::dt)
+      .def_rw("on_samples", &ProgramOptions::on_samples)
+      .def_rw("off_samples", &ProgramOptions::off_samples)
+      .def_rw("positive_voltage", &ProgramOptions::positive_voltage)
+      .def_rw("negative_voltage", &ProgramOptions::negative_voltage)
+      .def_rw("rel_tol", &ProgramOptions::rel_tol)
+      .def_rw("max_pulses", &ProgramOptions::max_pulses)
+      .def_rw("timeout", &ProgramOptions::timeout)
+      .def_rw("force_conductance", &ProgramOptions::force_conductance)
+      .def_rw("force_voltage", &ProgramOptions::force_voltage)
+      .def_rw("force_rel_tol", &ProgramOptions::force_rel_tol)
+      .def_rw("positive_threshold", &ProgramOptions::positive_threshold)
+      .def_rw("negative_threshold", &ProgramOptions::negative_threshold)
+      .def_rw("neighbours", &ProgramOptions::neighbours)
+      .def_rw("seed", &ProgramOptions::seed)
+      .def_rw("first_device", &ProgramOptions::first_device);
+  m.def("program", &BindProgram, "model"_a, "params"_a, "state"_a.noconvert(), "g"_a.noconvert(), "shape"_a, "target"_a,
+        "selected"_a, "pulses"_a.noconvert(), "error"_a.noconvert(), "outcome"_a.noconvert(), "forced"_a.noconvert(),
+        "options"_a,
+        "Programs the selected [size] devices, cells of tiles of shape (tiles, rows, columns), to target [size], "
+        "siemens, by pulses. Of the report [size] the selected are written; outcome: 1 converged, 2 pulse limit, "
+        "3 timeout, 4 faulty, 5 disturbed.");
+}
+
 template <class Window>
 void ApplyWindow(const char* op, const Flat<const double>& x, const Flat<double>& out, Window&& window) {
   CheckSize(op, "out", out, static_cast<int64_t>(x.size()));
@@ -253,6 +316,7 @@ void BindDevices(nb::module_& m) {
         CheckParams(op.c_str(), model, columns.view());
       },
       "op"_a, "model"_a, "params"_a, "size"_a, "Raises unless every parameter of every device is in its range.");
+  BindProgramming(m);
   BindWindows(m);
 }
 

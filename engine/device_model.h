@@ -10,6 +10,7 @@
 //     static constexpr const char* kReference = "...";     the paper
 //     static constexpr double kTimeStep = 1e-10;           default time_series_resolution, s
 //     static constexpr int kPolarity = -1;                 sign of the voltage that raises the conductance
+//     static constexpr PulseSet kPulses = {...};           programs every conductance in its range, default parameters
 //     static constexpr bool kReadsFirst = false;           a sample records its current before the update, or after it
 //     struct Params { double r_off, r_on, ...; };          doubles only
 //     struct State { double x; };                          doubles only; the columns of a DeviceArray
@@ -25,6 +26,8 @@
 //     static State FromConductance(const Params&, double g);               its inverse, g within [1/r_off, 1/r_on]
 //     static State Initial(const Params&);                                 a fresh device
 //     static bool UsesNoise(const Params&);                                whether Advance reads `normal`
+//     static bool Holds(const Params&, const Drive&);      whether the drive moves no state within its bounds (noise
+//                                                          apart); false is always allowed
 //     static std::string Conflict(const Params&);          host: what is wrong between parameters, or empty
 //   };
 #ifndef MEMTORCH_ENGINE_DEVICE_MODEL_H_
@@ -55,6 +58,15 @@ struct Field {
   Range range;
   const char* doc;
   bool selects = false;  // chooses between formulas: loops are compiled once for its default and once for any value
+};
+
+// Pulses for write-verify programming (engine/program.h) that reach every target within rel_tol.
+struct PulseSet {
+  double positive_voltage, negative_voltage;  // volts
+  double duration, refractory_period;         // seconds
+  double time_step;                           // seconds per sample that they are meant for
+  double rel_tol;
+  int64_t max_pulses;  // beyond the most that a cell needs
 };
 
 template <class M>

@@ -24,6 +24,10 @@ struct DataDriven {
   static constexpr double kTimeStep = 1e-8;
   static constexpr int kPolarity = -1;
   static constexpr bool kReadsFirst = true;
+  // Positive pulses are fine steps above some 6 kohm, negative ones below: a target is passed in coarse steps of one sign
+  // and met in fine ones of the other. A step is exact for any length, so that a pulse is one sample. Resistances beyond
+  // the boundary of positive voltages (r_p, 16.7 kohm) are reached from r_off, or by force from below.
+  static constexpr PulseSet kPulses = {1, -1.25, 1e-6, 0, 1e-6, 0.01, 30000};
 
   struct Params {
     double r_off, r_on, A_p, A_n, t_p, t_n, k_p, k_n, r_p_0, r_p_1, r_n_0, r_n_1, eta, a_p, a_n, b_p, b_n;
@@ -92,6 +96,7 @@ struct DataDriven {
   MT_HD static State FromConductance(const Params&, double g) { return {1 / g}; }
   MT_HD static State Initial(const Params& p) { return {p.r_on}; }
   MT_HD static bool UsesNoise(const Params&) { return false; }
+  MT_HD static bool Holds(const Params&, const Drive& drive) { return drive.gain == 0; }
 
   static std::string Conflict(const Params& p) {
     if (!(p.r_on < p.r_off)) return MustBe("below", "r_on", p.r_on, "r_off", p.r_off, "ohm");

@@ -22,6 +22,9 @@ struct DataDriven2021 {
   static constexpr double kTimeStep = 1e-10;
   static constexpr int kPolarity = 1;
   static constexpr bool kReadsFirst = true;
+  // The boundaries at these voltages lie well beyond r_on and r_off. A step is exact for any length, so that a pulse is
+  // one sample.
+  static constexpr PulseSet kPulses = {2.5, -2.5, 1e-8, 0, 1e-8, 0.01, 3000};
 
   struct Params {
     double r_off, r_on, A_p, A_n, t_p, t_n, k_p, k_n, r_p_0, r_p_1, r_n_0, r_n_1, a_p, a_n, b_p, b_n;
@@ -80,6 +83,7 @@ struct DataDriven2021 {
   MT_HD static State FromConductance(const Params&, double g) { return {1 / g}; }
   MT_HD static State Initial(const Params& p) { return {p.r_on}; }
   MT_HD static bool UsesNoise(const Params&) { return false; }
+  MT_HD static bool Holds(const Params&, const Drive& drive) { return drive.rate == 0; }
 
   static std::string Conflict(const Params& p) {
     return p.r_on < p.r_off ? "" : MustBe("below", "r_on", p.r_on, "r_off", p.r_off, "ohm");

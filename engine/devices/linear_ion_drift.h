@@ -21,6 +21,9 @@ struct LinearIonDrift {
   static constexpr double kTimeStep = 1e-4;
   static constexpr int kPolarity = 1;
   static constexpr bool kReadsFirst = true;
+  // Half of either voltage is below the write thresholds. A pulse moves g by at most 3.2 % upwards and 1.8 % downwards:
+  // what overshoots comes back into the 2 % that rel_tol allows. The window makes the way up from r_off slow.
+  static constexpr PulseSet kPulses = {1.05, -0.6, 3e-4, 0, kTimeStep, 0.01, 20000};
   // The window is evaluated at x clipped to [kWindowMargin, 1 - kWindowMargin]: it is 0 at both bounds, and a device
   // that reached one would never leave it.
   static constexpr double kWindowMargin = 1e-3;
@@ -80,6 +83,7 @@ struct LinearIonDrift {
 
   MT_HD static State Initial(const Params&) { return {1}; }
   MT_HD static bool UsesNoise(const Params&) { return false; }
+  MT_HD static bool Holds(const Params&, const Drive& drive) { return drive.gain == 0; }
 
   static std::string Conflict(const Params& p) {
     return p.r_on < p.r_off ? "" : MustBe("below", "r_on", p.r_on, "r_off", p.r_off, "ohm");

@@ -22,6 +22,9 @@ struct StanfordPku {
   static constexpr double kTimeStep = 1e-4;
   static constexpr int kPolarity = 1;
   static constexpr bool kReadsFirst = false;
+  // Above the 1.39 V from which F_min lets the widest gap move; half is below the 1.05 V of the narrowest. With the
+  // default time step one sample would cross the whole range many times: a pulse is one sample of a ten-millionth of it.
+  static constexpr PulseSet kPulses = {1.4, -1.4, 1.5e-10, 0, 1.5e-10, 0.01, 5000};
   static constexpr double kElementaryCharge = 1.6e-19;  // C, as rounded in the model's published code
   static constexpr double kBoltzmann = 1.3806503e-23;   // J/K
   // What grows exponentially or with the voltage stops here, beyond anything that matters: 0 times infinity is no number.
@@ -112,10 +115,17 @@ struct StanfordPku {
 
   MT_HD static double Conductance(const Params& p, const State& s) { return p.read_scale * Exp(-s.gap / p.g_0); }
 
-  MT_HD static State FromConductance(const Params& p, double g) { return {p.g_0 * Log(p.read_scale / g)}; }
+  MT_HD static State FromConductance(const Params& p, double g) {
+    return {Clamp(p.g_0 * Log(p.read_scale / g), p.gap_min, p.gap_max)};
+  }
 
   MT_HD static State Initial(const Params& p) { return {Clamp(p.gap_init, p.gap_min, p.gap_max)}; }
   MT_HD static bool UsesNoise(const Params& p) { return p.model_switch != 0; }
+  MT_HD static bool Holds(const Params& p, const Drive& drive) {
+    // The enhancement of the field is largest at the narrowest gap.
+    const double gap_nm = p.gap_min * 1e9;
+    return (p.gamma_init - p.beta * (gap_nm * gap_nm * gap_nm)) * drive.field < p.F_min;
+  }
 
   static std::string Conflict(const Params& p) {
     if (!(p.read_scale < kHuge)) {

@@ -22,6 +22,9 @@ struct Vteam {
   static constexpr double kTimeStep = 1e-10;
   static constexpr int kPolarity = -1;
   static constexpr bool kReadsFirst = false;
+  // Half of either voltage is below v_off and v_on. A pulse moves the resistance by 0.6 ohm upwards or 1 ohm downwards,
+  // within the 2 % that rel_tol allows at r_on = 50 ohm.
+  static constexpr PulseSet kPulses = {0.039, -0.2085, 4e-9, 0, kTimeStep, 0.01, 2000};
 
   struct Params {
     double r_off, r_on, d, k_on, k_off, alpha_on, alpha_off, v_on, v_off, x_on, x_off, exponential_iv;
@@ -83,6 +86,7 @@ struct Vteam {
 
   MT_HD static State Initial(const Params& p) { return {p.x_on}; }
   MT_HD static bool UsesNoise(const Params&) { return false; }
+  MT_HD static bool Holds(const Params&, const Drive& drive) { return drive.dx == 0; }
 
   static std::string Conflict(const Params& p) {
     if (!(p.r_on < p.r_off)) return MustBe("below", "r_on", p.r_on, "r_off", p.r_off, "ohm");

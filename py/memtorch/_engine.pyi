@@ -40,6 +40,112 @@ def reset(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.floa
 def check_params(op: str, model: str, params: list, size: int) -> None:
     """Raises unless every parameter of every device is in its range."""
 
+class ProgramOptions:
+    """Pulses and limits of write-verify programming."""
+
+    def __init__(self) -> None: ...
+
+    @property
+    def dt(self) -> float: ...
+
+    @dt.setter
+    def dt(self, arg: float, /) -> None: ...
+
+    @property
+    def on_samples(self) -> int: ...
+
+    @on_samples.setter
+    def on_samples(self, arg: int, /) -> None: ...
+
+    @property
+    def off_samples(self) -> int: ...
+
+    @off_samples.setter
+    def off_samples(self, arg: int, /) -> None: ...
+
+    @property
+    def positive_voltage(self) -> float: ...
+
+    @positive_voltage.setter
+    def positive_voltage(self, arg: float, /) -> None: ...
+
+    @property
+    def negative_voltage(self) -> float: ...
+
+    @negative_voltage.setter
+    def negative_voltage(self, arg: float, /) -> None: ...
+
+    @property
+    def rel_tol(self) -> float: ...
+
+    @rel_tol.setter
+    def rel_tol(self, arg: float, /) -> None: ...
+
+    @property
+    def max_pulses(self) -> int: ...
+
+    @max_pulses.setter
+    def max_pulses(self, arg: int, /) -> None: ...
+
+    @property
+    def timeout(self) -> float: ...
+
+    @timeout.setter
+    def timeout(self, arg: float, /) -> None: ...
+
+    @property
+    def force_conductance(self) -> float: ...
+
+    @force_conductance.setter
+    def force_conductance(self, arg: float, /) -> None: ...
+
+    @property
+    def force_voltage(self) -> float: ...
+
+    @force_voltage.setter
+    def force_voltage(self, arg: float, /) -> None: ...
+
+    @property
+    def force_rel_tol(self) -> float: ...
+
+    @force_rel_tol.setter
+    def force_rel_tol(self, arg: float, /) -> None: ...
+
+    @property
+    def positive_threshold(self) -> float: ...
+
+    @positive_threshold.setter
+    def positive_threshold(self, arg: float, /) -> None: ...
+
+    @property
+    def negative_threshold(self) -> float: ...
+
+    @negative_threshold.setter
+    def negative_threshold(self, arg: float, /) -> None: ...
+
+    @property
+    def neighbours(self) -> bool: ...
+
+    @neighbours.setter
+    def neighbours(self, arg: bool, /) -> None: ...
+
+    @property
+    def seed(self) -> int: ...
+
+    @seed.setter
+    def seed(self, arg: int, /) -> None: ...
+
+    @property
+    def first_device(self) -> int: ...
+
+    @first_device.setter
+    def first_device(self, arg: int, /) -> None: ...
+
+def program(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]], g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], shape: tuple[int, int, int], target: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], selected: Annotated[NDArray[numpy.bool_] | Tensor, dict(order='C', device='cpu', writable=False)], pulses: Annotated[NDArray[numpy.int64] | Tensor, dict(order='C', device='cpu')], error: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')], outcome: Annotated[NDArray[numpy.uint8] | Tensor, dict(order='C', device='cpu')], forced: Annotated[NDArray[numpy.int64] | Tensor, dict(order='C', device='cpu')], options: ProgramOptions) -> None:
+    """
+    Programs the selected [size] devices, cells of tiles of shape (tiles, rows, columns), to target [size], siemens, by pulses. Of the report [size] the selected are written; outcome: 1 converged, 2 pulse limit, 3 timeout, 4 faulty, 5 disturbed.
+    """
+
 def joglekar(x: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], p: float, out: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]) -> None:
     """Joglekar's window of x [n] into out [n]."""
 

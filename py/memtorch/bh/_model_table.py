@@ -41,6 +41,8 @@ class ModelTable:
         reference: The paper.
         time_series_resolution: Default time step, seconds.
         polarity: Sign of the voltage that raises the conductance.
+        programming_params: Keyword arguments of ``naive_program`` that reach every conductance in the range of a device
+            with default parameters.
         reads_first: A sample's current is recorded before (True) or after the update of the state.
         params: The engine's parameters.
         states: The engine's state variables.
@@ -53,6 +55,7 @@ class ModelTable:
     time_series_resolution: float
     polarity: int
     reads_first: bool
+    programming_params: dict[str, Any]
     params: tuple[Field, ...]
     states: tuple[Field, ...]
     lists: dict[str, tuple[str, ...]]

@@ -94,6 +94,7 @@ class EngineModel:
 
     model_name: ClassVar[str]
     polarity: ClassVar[int]
+    programming_params: ClassVar[dict[str, Any]]
     noise_switch: ClassVar[str | None] = None
     array: DeviceArray
     row: int
@@ -104,6 +105,7 @@ class EngineModel:
             return
         table = model_table(cls.model_name)
         cls.polarity = table.polarity
+        cls.programming_params = dict(table.programming_params)
         cls.__doc__ = table.docstring()
         docs = {field.name: f"{field.doc.rstrip('.')} ({field.unit or 'no unit'})." for field in table.params}
         for name in table.public_defaults:

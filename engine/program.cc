@@ -1,0 +1,239 @@
+#include "engine/program.h"
+
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "engine/device_model.h"
+#include "engine/devices/models.h"
+#include "engine/parallel.h"
+#include "engine/program_kernels.h"
+#include "engine/simd.h"
+#include "engine/simulate.h"
+#include "engine/simulate_checks.h"
+
+namespace memtorch {
+namespace {
+
+constexpr const char* kOp = "program";
+// Cells per task where cells do not influence each other.
+constexpr int64_t kCellsPerTask = 1024;
+// A train of pulses is handed on to the neighbours when it has this many runs, or would cost this many device samples.
+constexpr size_t kRunsPerTrain = 4096;
+constexpr int64_t kSamplesPerTrain = int64_t{1} << 22;
+// A target may leave the device's range by the rounding of float32.
+constexpr double kRangeSlack = 0x1p-23;
+
+const ProgramKernels& Kernels() { return Select(baseline::kProgram, avx2::kProgram, avx512::kProgram); }
+
+double Seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+bool Finite(double x) { return x - x == 0; }
+
+template <class M>
+typename M::Params ParamsOf(const DeviceView& devices, int64_t device) {
+  return LoadParams<M>([&](size_t i) { return devices.params[i].data[device * devices.params[i].stride]; });
+}
+
+double ConductanceOf(const DeviceView& devices, int64_t device) {
+  return devices.g.f32 != nullptr ? static_cast<double>(devices.g.f32[device]) : devices.g.f64[device];
+}
+
+void CheckNumber(const char* name, double value, const char* unit, bool fine, const char* must) {
+  if (!Finite(value) || !fine) Invalid(kOp, name, " ", Quantity(value, unit), " must be ", must);
+}
+
+void CheckProgramOptions(const ProgramOptions& o) {
+  CheckNumber("dt", o.dt, "s", o.dt > 0, "finite and above 0");
+  if (o.on_samples < 1) Invalid(kOp, "on_samples (", o.on_samples, ") must be at least 1");
+  if (o.off_samples < 0) Invalid(kOp, "off_samples (", o.off_samples, ") must be at least 0");
+  CheckNumber("positive_voltage", o.positive_voltage, "V", o.positive_voltage > 0, "finite and above 0");
+  CheckNumber("negative_voltage", o.negative_voltage, "V", o.negative_voltage < 0, "finite and below 0");
+  CheckNumber("rel_tol", o.rel_tol, "", o.rel_tol >= 0, "finite and at least 0");
+  if (o.max_pulses < 0) Invalid(kOp, "max_pulses (", o.max_pulses, ") must be at least 0");
+  CheckNumber("timeout", o.timeout, "s", o.timeout >= 0, "finite and at least 0");
+  CheckNumber("force_conductance", o.force_conductance, "S", o.force_conductance >= 0, "finite and at least 0");
+  CheckNumber("force_voltage", o.force_voltage, "V", o.force_voltage >= 0, "finite and at least 0");
+  CheckNumber("force_rel_tol", o.force_rel_tol, "", o.force_rel_tol >= 0, "finite and at least 0");
+  CheckNumber("positive_threshold", o.positive_threshold, "V", true, "finite");
+  CheckNumber("negative_threshold", o.negative_threshold, "V", true, "finite");
+  if (o.first_device < 0) Invalid(kOp, "first_device (", o.first_device, ") must be at least 0");
+}
+
+void CheckShape(const DeviceView& devices, const TileShape& shape) {
+  const bool counts = shape.tiles >= 0 && shape.rows >= 0 && shape.cols >= 0;
+  if (!counts || shape.tiles * shape.rows * shape.cols != devices.size) {
+    Invalid(kOp, "shape (", shape.tiles, " x ", shape.rows, " x ", shape.cols, ") must hold the ", devices.size,
+            " devices");
+  }
+}
+
+template <class M>
+void CheckDevices(const DeviceView& devices, const double* target, const uint8_t* selected) {
+  for (int64_t device = 0; device < devices.size; ++device) {
+    for (int i = 0; i < kStateCount<M>; ++i) {
+      if (Finite(devices.state[i][device])) continue;
+      Invalid(kOp, M::kState[i].name, " of device ", device, " ",
+              Quantity(devices.state[i][device], M::kState[i].unit), " must be finite");
+    }
+    if (selected[device] == 0) continue;
+    const auto p = ParamsOf<M>(devices, device);
+    const double low = 1 / p.r_off, high = 1 / p.r_on;
+    if (target[device] >= low * (1 - kRangeSlack) && target[device] <= high * (1 + kRangeSlack)) continue;
+    Invalid(kOp, "target of device ", device, " (", target[device], " S) must be within [1/r_off, 1/r_on] = [", low,
+            ", ", high, "] S");
+  }
+}
+
+// Whether half of every pulse leaves every device as it is, whatever state programming brings it into, and g is what
+// the states say: pulses then reach no cell but their own.
+template <class M>
+bool HalfPulsesHold(const DeviceView& devices, const ProgramOptions& o) {
+  const double half[] = {0.5 * o.positive_voltage, 0.5 * o.negative_voltage,
+                         0.5 * (o.positive_voltage + o.force_voltage), 0.5 * (o.negative_voltage - o.force_voltage), 0};
+  bool shared = true;
+  for (int i = 0; i < kParamCount<M>; ++i) shared = shared && devices.params[i].stride == 0;
+  typename M::Params p{};
+  typename M::Drive drives[std::size(half)];
+  for (int64_t device = 0; device < devices.size; ++device) {
+    if (device == 0 || !shared) {
+      p = ParamsOf<M>(devices, device);
+      for (size_t k = 0; k < std::size(half); ++k) {
+        drives[k] = M::MakeDrive(p, half[k], o.dt);
+        if (!M::Holds(p, drives[k])) return false;
+      }
+    }
+    const auto before = LoadState<M>([&](size_t i) { return devices.state[i][device]; });
+    auto s = before;
+    M::Advance(p, drives[0], s, M::Current(p, drives[0], s), 0);
+    if (std::memcmp(&s, &before, sizeof s) != 0) return false;  // a state beyond its bounds moves at any voltage
+    const double g = M::Conductance(p, s);
+    if (ConductanceOf(devices, device) != (devices.g.f32 != nullptr ? static_cast<float>(g) : g)) return false;
+  }
+  return true;
+}
+
+template <class M>
+bool AnyNoise(const DeviceView& devices) {
+  for (int64_t device = 0; device < devices.size; ++device) {
+    if (M::UsesNoise(ParamsOf<M>(devices, device))) return true;
+    bool shared = true;
+    for (int i = 0; i < kParamCount<M>; ++i) shared = shared && devices.params[i].stride == 0;
+    if (shared) return false;
+  }
+  return false;
+}
+
+// Collects the pulses of one cell as runs of equal ones, and applies half of each to the cell's neighbours. These do
+// not influence the cell, so that its pulses may come first and theirs in long trains.
+class Neighbours final : public PulseSink {
+ public:
+  Neighbours(int model, const ProgramJob& job, const TileShape& shape) : model_(model), job_(job), shape_(shape) {}
+
+  void Begin(int64_t cell, int64_t sample) {
+    const int64_t first = cell / shape_.cols * shape_.cols;
+    const int64_t tile = cell / (shape_.rows * shape_.cols) * (shape_.rows * shape_.cols);
+    cells_.clear();
+    for (int64_t other = first; other < first + shape_.cols; ++other) Take(cell, other);
+    for (int64_t row = 0; row < shape_.rows; ++row) Take(cell, tile + row * shape_.cols + cell % shape_.cols);
+    sample_ = sample;
+    pulses_ = 0;
+  }
+
+  void Add(double v) override {
+    const int64_t samples = job_.options.on_samples + job_.options.off_samples;
+    if (runs_.empty() || runs_.back().v != v) runs_.push_back({v, 0});
+    ++runs_.back().pulses;
+    ++pulses_;
+    const int64_t cost_per_pulse = samples * static_cast<int64_t>(cells_.size());
+    if (runs_.size() >= kRunsPerTrain || pulses_ >= kSamplesPerTrain / (cost_per_pulse + 1)) Flush();
+  }
+
+  void Flush() {
+    Kernels().disturb(model_, job_, cells_.data(), static_cast<int64_t>(cells_.size()), runs_.data(),
+                      static_cast<int64_t>(runs_.size()), sample_);
+    sample_ += pulses_ * (job_.options.on_samples + job_.options.off_samples);
+    pulses_ = 0;
+    runs_.clear();
+  }
+
+  // Noise draws of the tile so far.
+  int64_t sample() const { return sample_; }
+
+ private:
+  void Take(int64_t cell, int64_t other) {
+    if (other != cell && job_.options.neighbours) cells_.push_back(other);
+  }
+
+  int model_;
+  const ProgramJob& job_;
+  TileShape shape_;
+  std::vector<int64_t> cells_;
+  std::vector<PulseRun> runs_;
+  int64_t pulses_ = 0;  // in runs_
+  int64_t sample_ = 0;
+};
+
+// The selected cells of a tile one after the other.
+void ProgramTile(int model, const ProgramJob& job, const TileShape& shape, int64_t tile, const uint8_t* selected) {
+  const int64_t size = shape.rows * shape.cols;
+  Neighbours neighbours(model, job, shape);
+  int64_t sample = 0;
+  for (int64_t cell = tile * size; cell < (tile + 1) * size; ++cell) {
+    if (selected[cell] == 0) continue;
+    neighbours.Begin(cell, sample);
+    Kernels().write(model, job, &cell, 1, sample, &neighbours);
+    neighbours.Flush();
+    sample = neighbours.sample();
+  }
+}
+
+// Errors in the end, when all pulses have been applied.
+void Conclude(const ProgramJob& job, const uint8_t* selected) {
+  for (int64_t cell = 0; cell < job.devices.size; ++cell) {
+    if (selected[cell] == 0) continue;
+    const double g = ConductanceOf(job.devices, cell), target = job.target[cell];
+    const double difference = std::fabs(target - g), larger = std::fmax(std::fabs(target), std::fabs(g));
+    job.report.error[cell] = difference / larger;
+    Outcome& outcome = job.report.outcome[cell];
+    const bool near = difference <= job.options.rel_tol * larger;
+    if (outcome == Outcome::kConverged && !near) outcome = Outcome::kDisturbed;
+  }
+}
+
+}  // namespace
+
+void Program(const std::string& model, const DeviceView& devices, const TileShape& shape, const double* target,
+             const uint8_t* selected, const ProgramOptions& options, const ProgramReport& report) {
+  const int index = ModelIndex(kOp, model);
+  WithModelAt(index, [&](auto m) {
+    using M = decltype(m);
+    CheckColumns<M>(kOp, devices);
+    CheckShape(devices, shape);
+    CheckProgramOptions(options);
+    CheckParams(kOp, model, devices);
+    CheckDevices<M>(devices, target, selected);
+    const ProgramJob job{devices, target, options, report, AnyNoise<M>(devices), Seconds};
+    std::vector<int64_t> cells;
+    for (int64_t cell = 0; cell < devices.size; ++cell) {
+      if (selected[cell] != 0) cells.push_back(cell);
+    }
+    const auto independent = [&] { return cells.size() > 1 && !job.noise && HalfPulsesHold<M>(devices, options); };
+    if (!options.neighbours || independent()) {
+      ParallelFor(static_cast<int64_t>(cells.size()), kCellsPerTask, [&](int64_t begin, int64_t end) {
+        Kernels().write(index, job, cells.data() + begin, end - begin, 0, nullptr);
+      });
+    } else {
+      ParallelFor(shape.tiles, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t tile = begin; tile < end; ++tile) ProgramTile(index, job, shape, tile, selected);
+      });
+    }
+    Conclude(job, selected);
+  });
+}
+
+}  // namespace memtorch
