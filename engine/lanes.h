@@ -82,7 +82,12 @@ struct SharedParams {
     SetDefaultSelectors<M>(params);
   }
   MT_HD void Load(const DeviceView&, int, int64_t) {}
-  MT_HD const typename M::Params& At(int) const { return params; }
+  // The selectors once more, because not every function that calls this sees the constructor.
+  MT_HD typename M::Params At(int) const {
+    typename M::Params p = params;
+    SetDefaultSelectors<M>(p);
+    return p;
+  }
 };
 
 // Parameters that differ: every column expanded to the lanes of a block. kDefaultSelectors: those that select a formula

@@ -58,6 +58,14 @@ MT_HD void AdvanceLane(const Params& params, const LaneColumn* drive, int lane, 
   StoreState<M>(s, LaneSink{states, lane});
 }
 
+// One sample of all lanes. A function of its own: where it is inlined into a larger one, GCC does not vectorise it.
+template <class M, class Params>
+__attribute__((noinline)) void AdvanceLanes(const Params& params, const LaneColumn* drive, const double* normals,
+                                            int filled, LaneColumn* states, double* currents) {
+#pragma omp simd
+  for (int lane = 0; lane < filled; ++lane) AdvanceLane<M>(params, drive, lane, states, normals, currents);
+}
+
 // The conductance of a lane as g stores it.
 template <class M, class Real, class Params>
 MT_HD double StoredConductance(const Params& params, const LaneColumn* states, int lane) {
@@ -120,8 +128,7 @@ struct PulsedLanes {
         memcpy(old_currents, currents, sizeof currents);
       }
       if (job.noise) Draw(job.options.seed, filled);
-#pragma omp simd
-      for (int lane = 0; lane < filled; ++lane) AdvanceLane<M>(params, drive, lane, states, normals, currents);
+      AdvanceLanes<M>(params, drive, normals, filled, states, currents);
       if (looks && StatesEqual(old_states, live) && memcmp(old_currents, currents, live * sizeof(double)) == 0) return;
     }
   }
