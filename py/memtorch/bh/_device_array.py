@@ -401,6 +401,37 @@ class DeviceArray(DeviceIndexing, DeviceColumns):
         self._call(_engine.simulate, self.time_series_resolution, signal, current, seed, row or 0, tolerance, rows=rows)
         return None if current is None else current.view(*shape, steps)
 
+    def program(
+        self,
+        shape: tuple[int, ...],
+        targets: _Column,
+        selected: _Column,
+        report: list[_Column],
+        pulses: Any,
+        *,
+        rows: slice | None = None,
+    ) -> None:
+        """Programs the selected devices by pulses (engine/program.h).
+
+        Args:
+            shape: (tiles, rows, columns): how the devices form tiles.
+            targets: Conductances [size] (S), float64; read of selected devices.
+            selected: [size], bool.
+            report: Pulses, error, outcome and forced [size], written for the selected devices.
+            pulses: What has the attributes of the engine's ``ProgramOptions``.
+            rows: Only these rows of the columns take part.
+
+        Raises:
+            InvalidArgument: A target out of the range of its device, or a bad option.
+        """
+        options = _engine.ProgramOptions()
+        for name, value in vars(pulses).items():
+            setattr(options, name, value)
+        options.first_device = 0 if rows is None else rows.start
+        self.sync()
+        options.seed = _ops.random_seed() if self._draws_noise() else 0
+        self._call(_engine.program, shape, targets, selected, *report, options, rows=rows)
+
     def _draws_noise(self) -> bool:
         switch = getattr(self.memristor_model, "noise_switch", None)
         if switch is None:

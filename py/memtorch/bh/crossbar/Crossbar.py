@@ -18,6 +18,8 @@ from memtorch.bh._device_indexing import DeviceIndexing
 from memtorch.bh._object_array import ObjectArray
 from memtorch.bh._object_model import check_model, reference_object
 from memtorch.bh.crossbar._operations import DoubleColumnOperation, SingleColumnOperation, read_matrix
+from memtorch.bh.crossbar._programming import ProgrammingReport
+from memtorch.bh.crossbar.Program import program_matrix, programs_naively
 from memtorch.bh.memristor._engine_model import is_engine_model
 from memtorch.bh.StochasticParameter import draw
 
@@ -66,12 +68,14 @@ class Crossbar(nn.Module):
         r_on_mean: r_on as given, ohm; the mean if it is stochastic.
         r_off_mean: r_off likewise.
         time_series_resolution: Time between voltage samples (s).
+        programming_report: How the last programming by pulses went, device by device; None after an exact write.
 
     Raises:
         InvalidArgument: Not a device model, or a parameter or shape out of range.
     """
 
     devices: DeviceArray | ObjectArray
+    programming_report: ProgrammingReport | None
 
     def __init__(
         self,
@@ -98,6 +102,7 @@ class Crossbar(nn.Module):
         self.r_on_mean: float = reference.r_on
         self.r_off_mean: float = reference.r_off
         self.tiles_map: Tensor | None = None
+        self.programming_report = None
         cells: tuple[int, ...] = (self.rows, self.columns)
         if self.tile_shape is not None:
             down, across = (-(-n // t) for n, t in zip(cells, self.tile_shape, strict=True))
@@ -190,9 +195,10 @@ class Crossbar(nn.Module):
             conductance_matrix: Target conductances (S) in the crossbar's ``shape``: [columns, rows], or
                 [outputs, ...].
             transistor: Every cell has a transistor and is written exactly (True), or ``programming_routine`` writes
-                the used cells one by one (False).
-            programming_routine: ``f(crossbar, point, conductance, **params)``, where point is the cell's index into
-                ``devices``; returns the devices.
+                the used cells one by one (False), tile by tile, row by row.
+            programming_routine: ``naive_program``, which programs the whole matrix in one go and leaves a
+                ``programming_report``, or any ``f(crossbar, point, conductance, **params)``, where point is the cell's
+                index into ``devices``; returns the devices.
             programming_routine_params: Further keyword arguments of the routine.
 
         Raises:
@@ -212,6 +218,7 @@ class Crossbar(nn.Module):
             else:
                 _ops.scatter_tiles_(targets.to(self.devices.g.dtype), self.devices.g)
         self.devices.set_conductance()
+        self.programming_report = None
 
     def _written_shape(self, conductance_matrix: Any) -> tuple[int, ...]:
         """The shape that a written matrix must have; convolution kernels may come flattened."""
@@ -221,10 +228,25 @@ class Crossbar(nn.Module):
     def _program(self, targets: Tensor, routine: Callable[..., Any], params: dict[str, Any]) -> None:
         low, high = (1 / torch.as_tensor(self.devices.parameter(r), dtype=torch.float64) for r in ("r_off", "r_on"))
         low, high = (bound.expand(self.devices.shape) for bound in (low, high))
+        if programs_naively(routine):
+            used, wanted = self._in_cells(torch.ones_like(targets)) != 0, self._in_cells(targets)
+            wanted = torch.minimum(torch.maximum(wanted, low.cpu()), high.cpu())
+            op = "write_conductance_matrix"
+            self.programming_report = program_matrix(op, self.devices, wanted, used, routine, params)
+            return
         for point, row, column in self._used_cells():
             target = min(max(float(targets[row, column]), float(low[point])), float(high[point]))
             self.devices = routine(self, point, target, **params)
         self.update(from_devices=True)
+
+    def _in_cells(self, matrix: Tensor) -> Tensor:
+        """A matrix [rows, columns] in the shape of ``devices``, float64 on the CPU, 0 in padding cells."""
+        values = matrix.detach().to("cpu", torch.float64)
+        if self.tile_shape is None:
+            return values
+        cells = torch.zeros(self.devices.shape, dtype=torch.float64)
+        _ops.scatter_tiles_(values, cells)
+        return cells
 
     def _used_cells(self) -> Iterator[tuple[tuple[int, ...], int, int]]:
         """Index into ``devices``, row and column of every cell that is not padding, tile by tile."""

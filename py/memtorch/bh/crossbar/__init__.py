@@ -1,14 +1,17 @@
 """Crossbars and their tiles."""
 
 from memtorch.bh.crossbar.Crossbar import Crossbar, Scheme, init_crossbar
+from memtorch.bh.crossbar.Program import gen_programming_signal, naive_program
 from memtorch.bh.crossbar.Tile import Tile, gen_tiles, tile_matmul, tile_matmul_row, tiled_inference
 
 __all__ = [
     "Crossbar",
     "Scheme",
     "Tile",
+    "gen_programming_signal",
     "gen_tiles",
     "init_crossbar",
+    "naive_program",
     "tile_matmul",
     "tile_matmul_row",
     "tiled_inference",

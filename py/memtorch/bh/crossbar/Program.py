@@ -1,0 +1,241 @@
+"""Programming of devices in passive crossbars by voltage pulses."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from memtorch._errors import check_float, check_int, check_mapping, invalid
+from memtorch.bh._device_array import DeviceArray
+from memtorch.bh.crossbar._programming import (
+    Outcome,
+    ProgrammingReport,
+    Pulses,
+    check_target,
+    program_device,
+    pulse_samples,
+    warn_of_failures,
+)
+
+__all__ = ["gen_programming_signal", "naive_program"]
+
+# 16 GiB of voltages.
+_MOST_SIGNAL_SAMPLES = 2**31
+
+
+def gen_programming_signal(
+    number_of_pulses: int,
+    pulse_duration: float,
+    refactory_period: float,
+    voltage_level: float,
+    time_series_resolution: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Samples a train of pulses.
+
+    Args:
+        number_of_pulses: Number of pulses.
+        pulse_duration: Duration of a pulse (s), a multiple of ``time_series_resolution``.
+        refactory_period: Time at 0 V after each pulse (s), likewise.
+        voltage_level: Voltage of the pulses (V).
+        time_series_resolution: Time between samples (s).
+
+    Returns:
+        Times (s) and voltages (V), both [samples].
+
+    Raises:
+        InvalidArgument: An argument out of range, a duration that is no multiple, or more than 2^31 samples.
+    """
+    op = "gen_programming_signal"
+    count = check_int(op, "number_of_pulses", number_of_pulses, 0)
+    step = check_float(op, "time_series_resolution", time_series_resolution, 0, exclusive=True, unit="s")
+    on = pulse_samples(op, "pulse_duration", pulse_duration, step)
+    off = pulse_samples(op, "refactory_period", refactory_period, step)
+    level = check_float(op, "voltage_level", voltage_level, unit="V")
+    if count * (on + off) > _MOST_SIGNAL_SAMPLES:
+        invalid(op, "number_of_pulses", number_of_pulses, f"give at most 2^31 samples, got {count * (on + off)}")
+    voltage = np.tile(np.concatenate([np.full(on, level), np.zeros(off)]), count)
+    return np.arange(len(voltage)) * step, voltage
+
+
+def naive_program(
+    crossbar: Any,
+    point: tuple[int, ...],
+    conductance: float,
+    rel_tol: float = 0.01,
+    pulse_duration: float = 1e-3,
+    refactory_period: float = 0,
+    pos_voltage_level: float = 1.0,
+    neg_voltage_level: float = -1.0,
+    timeout: float = 5,
+    force_adjustment: float = 1e-3,
+    force_adjustment_rel_tol: float = 1e-1,
+    force_adjustment_pos_voltage_threshold: float = 0,
+    force_adjustment_neg_voltage_threshold: float = 0,
+    failure_iteration_threshold: int = 1000,
+    simulate_neighbours: bool = True,
+    *,
+    force_adjustment_voltage: float = 0.0,
+    time_series_resolution: float | None = None,
+) -> Any:
+    """Programs one device by pulses: reads it, pulses it towards the target, and reads again, until it is near enough.
+
+    The sign of a pulse follows from the model's ``polarity``. The other devices of its row and of its column, in the
+    same tile, see half of every pulse. ``crossbar.programming_report`` tells for every device how it went; a device
+    that did not get there is warned about. Every built-in model has a set of pulses that reaches its whole range:
+    ``naive_program(crossbar, point, g, **VTEAM.programming_params)``.
+
+    Args:
+        crossbar: The crossbar; its devices may be of any model.
+        point: Index of the device into ``crossbar.devices``: (row, column), or (tile, row, column).
+        conductance: Target (S), in the range of the device.
+        rel_tol: The device is near enough if ``math.isclose(conductance, device.g, rel_tol=rel_tol)``.
+        pulse_duration: Duration of a pulse (s), a multiple of the time step.
+        refactory_period: Time at 0 V after each pulse (s), likewise.
+        pos_voltage_level: Voltage of positive pulses (V).
+        neg_voltage_level: Voltage of negative pulses (V).
+        timeout: Computing time (s) after which the device is given up.
+        force_adjustment: Step (S) towards the target, not past it, by which a stuck device is moved: one that a pulse
+            did not move at all, near one of its bounds. 0: none.
+        force_adjustment_rel_tol: What is near a bound, relative to 1 / r_on or 1 / r_off.
+        force_adjustment_pos_voltage_threshold: Devices are forced after pulses of at least this voltage (V) ...
+        force_adjustment_neg_voltage_threshold: ... or of at most this one (V).
+        failure_iteration_threshold: Number of pulses after which the device is given up.
+        simulate_neighbours: Simulate the half-selected devices.
+        force_adjustment_voltage: Above 0: a stuck device is not moved by ``force_adjustment``, but pulsed at a voltage
+            that much (V) larger until it moves.
+        time_series_resolution: Time step of the pulses (s); None: that of the devices.
+
+    Returns:
+        ``crossbar.devices``, as MemTorch 1.1.6.
+
+    Raises:
+        InvalidArgument: An argument out of range; nothing has then changed.
+    """
+    given = {name: value for name, value in locals().items() if name in _OPTIONS}
+    op = "naive_program"
+    devices = getattr(crossbar, "devices", None)
+    if not hasattr(devices, "shape"):
+        invalid(op, "crossbar", type(crossbar).__name__, "be a Crossbar")
+    index = _check_point(op, point, tuple(devices.shape))
+    device = devices[index]
+    pulses = Pulses.parse(op, given, getattr(device, "time_series_resolution", None))
+    target = check_target(op, conductance, float(device.r_on), float(device.r_off))
+    report = getattr(crossbar, "programming_report", None)
+    if report is None or tuple(report.outcome.shape) != tuple(devices.shape):
+        report = ProgrammingReport.empty(tuple(devices.shape))
+    if isinstance(devices, DeviceArray):
+        _program_tile(devices, index, target, pulses, report)
+    else:
+        _record(report, index, program_device(devices, index, target, pulses))
+    crossbar.programming_report = report
+    chosen = torch.zeros(report.outcome.shape, dtype=torch.bool)
+    chosen[index] = True
+    warn_of_failures(op, report, chosen, pulses.rel_tol)
+    return devices
+
+
+# The keyword arguments of naive_program with their defaults.
+_OPTIONS = {
+    name: parameter.default
+    for name, parameter in inspect.signature(naive_program).parameters.items()
+    if parameter.default is not parameter.empty
+}
+
+
+def _check_point(op: str, point: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Returns the index of one device, negative numbers counted from the end."""
+    must = f"be {len(shape)} integers, an index into devices of shape {shape}"
+    items = list(point) if isinstance(point, (tuple, list, np.ndarray, Tensor)) else []
+    if len(items) != len(shape):
+        invalid(op, "point", point, must)
+    index = []
+    for item, length in zip(items, shape, strict=True):
+        k = check_int(op, "point", item.item() if isinstance(item, (Tensor, np.ndarray)) else item)
+        if not -length <= k < length:
+            invalid(op, "point", point, must)
+        index.append(k % length)
+    return tuple(index)
+
+
+def _record(report: ProgrammingReport, index: tuple[int, ...], result: tuple[int, float, int, int]) -> None:
+    for column, value in zip((report.pulses, report.error, report.outcome, report.forced), result, strict=True):
+        column[index] = value
+
+
+def _program_tile(
+    devices: DeviceArray, index: tuple[int, ...], target: float, pulses: Pulses, report: ProgrammingReport
+) -> None:
+    """One engine call for one device, which sees the columns of its tile only."""
+    rows, columns = devices.shape[-2:]
+    size = rows * columns
+    tile = index[0] if len(index) == 3 else 0
+    cell = index[-2] * columns + index[-1]
+    selected = np.zeros(size, dtype=bool)
+    selected[cell] = True
+    part = slice(tile * size, (tile + 1) * size)
+    devices.program((1, rows, columns), np.full(size, target), selected, report.columns(part), pulses, rows=part)
+
+
+def programs_naively(routine: Any) -> bool:
+    """Whether a programming routine is ``naive_program``, perhaps with some keyword arguments fixed."""
+    if isinstance(routine, functools.partial):
+        return routine.func is naive_program and not routine.args
+    return routine is naive_program
+
+
+def program_matrix(
+    op: str, devices: Any, targets: Tensor, used: Tensor, routine: Any, params: Mapping[str, Any]
+) -> ProgrammingReport:
+    """Programs many devices as ``naive_program`` does one after the other, and warns once.
+
+    Args:
+        op: The function that the user called.
+        devices: The devices [*shape].
+        targets: Conductances [*shape] (S), each within the range of its device.
+        used: Which devices to program [*shape], bool.
+        routine: ``naive_program``, or a partial of it.
+        params: Its keyword arguments.
+
+    Returns:
+        The report.
+
+    Raises:
+        InvalidArgument: An argument out of range; nothing has then changed.
+    """
+    fixed = routine.keywords if isinstance(routine, functools.partial) else {}
+    given = {**fixed, **check_mapping(op, "programming_routine_params", params)}
+    unknown = [name for name in given if name not in _OPTIONS]
+    if unknown:
+        known = f"be among the arguments of naive_program: {', '.join(_OPTIONS)}"
+        invalid(op, "programming_routine_params", ", ".join(unknown), known)
+    shape = tuple(devices.shape)
+    first = devices[(0,) * len(shape)]
+    pulses = Pulses.parse(op, {**_OPTIONS, **given}, getattr(first, "time_series_resolution", None))
+    report = ProgrammingReport.empty(shape)
+    if isinstance(devices, DeviceArray):
+        tiles = math.prod(shape[:-2])
+        flat = (column.reshape(-1).contiguous().numpy() for column in (targets, used))
+        devices.program((tiles, *shape[-2:]), *flat, report.columns(slice(None)), pulses)
+    else:
+        for index in map(tuple, used.nonzero().tolist()):
+            _record(report, index, program_device(devices, index, targets[index].item(), pulses))
+        _mark_disturbed(devices, targets, report, pulses)
+    warn_of_failures(op, report, used, pulses.rel_tol)
+    return report
+
+
+def _mark_disturbed(devices: Any, targets: Tensor, report: ProgrammingReport, pulses: Pulses) -> None:
+    """Looks at all programmed devices once more: later pulses may have moved them."""
+    for index in map(tuple, report.outcome.nonzero().tolist()):
+        g, target = float(devices[index].g), targets[index].item()
+        report.error[index] = abs(target - g) / max(abs(target), abs(g))
+        if report.outcome[index] == Outcome.CONVERGED and not pulses.near(target, g):
+            report.outcome[index] = Outcome.DISTURBED
