@@ -219,9 +219,10 @@ void BindInPlace(const std::string& model, const nb::list& params, const StateAr
 void BindProgram(const std::string& model, const nb::list& params, const StateArrays& state, const AnyFlat& g,
                  const std::tuple<int64_t, int64_t, int64_t>& shape, const Flat<const double>& target,
                  const Flat<const bool>& selected, const Flat<int64_t>& pulses, const Flat<double>& error,
-                 const Flat<uint8_t>& outcome, const Flat<int64_t>& forced, const ProgramOptions& options) {
+                 const Flat<uint8_t>& outcome, const Flat<int64_t>& forced, const ProgramOptions& options,
+                 const std::optional<AnyFlat>& stuck) {
   const char* op = "program";
-  const Columns columns = FullColumns(op, model, params, state, g);
+  const Columns columns = FullColumns(op, model, params, state, g, stuck);
   const int64_t size = columns.view().size;
   CheckSize(op, "target", target, size);
   CheckSize(op, "selected", selected, size);
@@ -232,8 +233,8 @@ void BindProgram(const std::string& model, const nb::list& params, const StateAr
   const ProgramReport report{pulses.data(), error.data(), reinterpret_cast<Outcome*>(outcome.data()), forced.data()};
   const auto [tiles, rows, cols] = shape;
   nb::gil_scoped_release unlocked;
-  Program(model, columns.view(), {tiles, rows, cols}, target.data(),
-          reinterpret_cast<const uint8_t*>(selected.data()), options, report);
+  Program(model, columns.view(), {tiles, rows, cols}, target.data(), reinterpret_cast<const uint8_t*>(selected.data()),
+          options, report);
 }
 
 void BindProgramming(nb::module_& m) {
@@ -257,7 +258,7 @@ void BindProgramming(nb::module_& m) {
       .def_rw("first_device", &ProgramOptions::first_device);
   m.def("program", &BindProgram, "model"_a, "params"_a, "state"_a.noconvert(), "g"_a.noconvert(), "shape"_a, "target"_a,
         "selected"_a, "pulses"_a.noconvert(), "error"_a.noconvert(), "outcome"_a.noconvert(), "forced"_a.noconvert(),
-        "options"_a,
+        "options"_a, "stuck"_a.noconvert() = nb::none(),
         "Programs the selected [size] devices, cells of tiles of shape (tiles, rows, columns), to target [size], "
         "siemens, by pulses. Of the report [size] the selected are written; outcome: 1 converged, 2 pulse limit, "
         "3 timeout, 4 faulty, 5 disturbed.");

@@ -28,9 +28,7 @@ constexpr double kRangeSlack = 0x1p-23;
 
 const ProgramKernels& Kernels() { return Select(baseline::kProgram, avx2::kProgram, avx512::kProgram); }
 
-double Seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double Seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 bool Finite(double x) { return x - x == 0; }
 
@@ -77,8 +75,8 @@ void CheckDevices(const DeviceView& devices, const double* target, const uint8_t
   for (int64_t device = 0; device < devices.size; ++device) {
     for (int i = 0; i < kStateCount<M>; ++i) {
       if (Finite(devices.state[i][device])) continue;
-      Invalid(kOp, M::kState[i].name, " of device ", device, " ",
-              Quantity(devices.state[i][device], M::kState[i].unit), " must be finite");
+      Invalid(kOp, M::kState[i].name, " of device ", device, " ", Quantity(devices.state[i][device], M::kState[i].unit),
+              " must be finite");
     }
     if (selected[device] == 0) continue;
     const auto p = ParamsOf<M>(devices, device);
@@ -89,14 +87,21 @@ void CheckDevices(const DeviceView& devices, const double* target, const uint8_t
   }
 }
 
+template <class M>
+bool IsShared(const DeviceView& devices) {
+  for (int i = 0; i < kParamCount<M>; ++i) {
+    if (devices.params[i].stride != 0) return false;
+  }
+  return true;
+}
+
 // Whether half of every pulse leaves every device as it is, whatever state programming brings it into, and g is what
 // the states say: pulses then reach no cell but their own.
 template <class M>
 bool HalfPulsesHold(const DeviceView& devices, const ProgramOptions& o) {
   const double half[] = {0.5 * o.positive_voltage, 0.5 * o.negative_voltage,
                          0.5 * (o.positive_voltage + o.force_voltage), 0.5 * (o.negative_voltage - o.force_voltage), 0};
-  bool shared = true;
-  for (int i = 0; i < kParamCount<M>; ++i) shared = shared && devices.params[i].stride == 0;
+  const bool shared = IsShared<M>(devices);
   typename M::Params p{};
   typename M::Drive drives[std::size(half)];
   for (int64_t device = 0; device < devices.size; ++device) {
@@ -107,6 +112,7 @@ bool HalfPulsesHold(const DeviceView& devices, const ProgramOptions& o) {
         if (!M::Holds(p, drives[k])) return false;
       }
     }
+    if (IsStuck(devices, device)) continue;
     const auto before = LoadState<M>([&](size_t i) { return devices.state[i][device]; });
     auto s = before;
     M::Advance(p, drives[0], s, M::Current(p, drives[0], s), 0);
@@ -119,11 +125,9 @@ bool HalfPulsesHold(const DeviceView& devices, const ProgramOptions& o) {
 
 template <class M>
 bool AnyNoise(const DeviceView& devices) {
-  for (int64_t device = 0; device < devices.size; ++device) {
+  const int64_t n = IsShared<M>(devices) && devices.size > 0 ? 1 : devices.size;
+  for (int64_t device = 0; device < n; ++device) {
     if (M::UsesNoise(ParamsOf<M>(devices, device))) return true;
-    bool shared = true;
-    for (int i = 0; i < kParamCount<M>; ++i) shared = shared && devices.params[i].stride == 0;
-    if (shared) return false;
   }
   return false;
 }
@@ -166,7 +170,7 @@ class Neighbours final : public PulseSink {
 
  private:
   void Take(int64_t cell, int64_t other) {
-    if (other != cell && job_.options.neighbours) cells_.push_back(other);
+    if (other != cell && job_.options.neighbours && !IsStuck(job_.devices, other)) cells_.push_back(other);
   }
 
   int model_;
@@ -184,7 +188,7 @@ void ProgramTile(int model, const ProgramJob& job, const TileShape& shape, int64
   Neighbours neighbours(model, job, shape);
   int64_t sample = 0;
   for (int64_t cell = tile * size; cell < (tile + 1) * size; ++cell) {
-    if (selected[cell] == 0) continue;
+    if (selected[cell] == 0 || IsStuck(job.devices, cell)) continue;
     neighbours.Begin(cell, sample);
     Kernels().write(model, job, &cell, 1, sample, &neighbours);
     neighbours.Flush();
@@ -199,6 +203,10 @@ void Conclude(const ProgramJob& job, const uint8_t* selected) {
     const double g = ConductanceOf(job.devices, cell), target = job.target[cell];
     const double difference = std::fabs(target - g), larger = std::fmax(std::fabs(target), std::fabs(g));
     job.report.error[cell] = difference / larger;
+    if (IsStuck(job.devices, cell)) {
+      job.report.pulses[cell] = job.report.forced[cell] = 0;
+      job.report.outcome[cell] = Outcome::kFaulty;
+    }
     Outcome& outcome = job.report.outcome[cell];
     const bool near = difference <= job.options.rel_tol * larger;
     if (outcome == Outcome::kConverged && !near) outcome = Outcome::kDisturbed;
@@ -220,7 +228,7 @@ void Program(const std::string& model, const DeviceView& devices, const TileShap
     const ProgramJob job{devices, target, options, report, AnyNoise<M>(devices), Seconds};
     std::vector<int64_t> cells;
     for (int64_t cell = 0; cell < devices.size; ++cell) {
-      if (selected[cell] != 0) cells.push_back(cell);
+      if (selected[cell] != 0 && !IsStuck(devices, cell)) cells.push_back(cell);
     }
     const auto independent = [&] { return cells.size() > 1 && !job.noise && HalfPulsesHold<M>(devices, options); };
     if (!options.neighbours || independent()) {

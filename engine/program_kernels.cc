@@ -144,8 +144,16 @@ template <class M, class Params, class Real>
 class Writer {
  public:
   Writer(const ProgramJob& job, const int64_t* cells, int64_t n, int64_t sample, PulseSink* sink)
-      : job_(job), o_(job.options), cells_(cells), n_(n), sample_(sample), sink_(sink), span_(cells, n),
-        lanes_(job, span_, sample), live_(span_.devices), next_(live_) {}
+      : job_(job),
+        o_(job.options),
+        cells_(cells),
+        n_(n),
+        sample_(sample),
+        sink_(sink),
+        span_(cells, n),
+        lanes_(job, span_, sample),
+        live_(span_.devices),
+        next_(live_) {}
 
   void Run() {
     for (int lane = 0; lane < span_.filled; ++lane) Begin(lane, span_.Device(lane));
@@ -194,7 +202,8 @@ class Writer {
     for (LaneColumn& column : lanes_.rest) column[to] = column[from];
     lanes_.stream[to] = lanes_.stream[from];
     lanes_.sample[to] = lanes_.sample[from];
-    for (double* column : {target_, g_, volts_, direction_, pulses_, moved_, raised_, start_}) column[to] = column[from];
+    for (double* column : {target_, g_, volts_, direction_, pulses_, moved_, raised_, start_})
+      column[to] = column[from];
     cell_[to] = cell_[from];
     forced_[to] = forced_[from];
   }
@@ -256,7 +265,8 @@ class Writer {
   void ForceConductance(int lane) {
     const typename M::Params& p = lanes_.params.At(lane);
     const double step = o_.force_conductance;
-    const double wanted = g_[lane] < target_[lane] ? Min(g_[lane] + step, target_[lane]) : Max(g_[lane] - step, target_[lane]);
+    const double wanted =
+        g_[lane] < target_[lane] ? Min(g_[lane] + step, target_[lane]) : Max(g_[lane] - step, target_[lane]);
     const double g = Clamp(static_cast<double>(static_cast<Real>(wanted)), 1 / p.r_off, 1 / p.r_on);
     StoreState<M>(M::FromConductance(p, g), LaneSink{lanes_.states, lane});
     g_[lane] = StoredConductance<M, Real>(lanes_.params, lanes_.states, lane);
@@ -313,7 +323,8 @@ void DisturbBlock(const ProgramJob& job, const CellSpan& span, const PulseRun* r
     for (int64_t pulse = 0; pulse < run->pulses; ++pulse) {
       memcpy(old, lanes.states, sizeof old);
       lanes.Pulse(job, span.devices);
-      if (!job.noise && lanes.StatesEqual(old, span.devices)) break;  // pulses start without current: no later one moves
+      if (!job.noise && lanes.StatesEqual(old, span.devices))
+        break;  // pulses start without current: no later one moves
     }
   }
   for (int lane = 0; lane < span.devices; ++lane) {

@@ -97,7 +97,9 @@ def warn_of_failures(op: str, report: ProgrammingReport, chosen: Tensor, rel_tol
     failed = sum(counts.values())
     if failed:
         why = ", ".join(f"{count} {reason}" for reason, count in counts.items() if count)
-        text = f"[{op}] {failed} of {len(outcomes)} devices are not within rel_tol ({rel_tol:g}) of their targets: {why}"
+        text = (
+            f"[{op}] {failed} of {len(outcomes)} devices are not within rel_tol ({rel_tol:g}) of their targets: {why}"
+        )
         warnings.warn(f"{text}; see the crossbar's programming_report", stacklevel=3)
 
 
