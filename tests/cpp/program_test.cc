@@ -171,8 +171,9 @@ std::vector<ProgramOptions> Varieties() {
   slow.positive_voltage = 0.01;
   slow.negative_voltage = -0.01;
   slow.force_conductance = 1e-5;
+  slow.force_rel_tol = 0.5;
   slow.positive_threshold = 0.005;
-  slow.negative_threshold = -1;
+  slow.negative_threshold = -0.005;
   ProgramOptions alone = strong;
   alone.neighbours = false;
   ProgramOptions lasting = strong;

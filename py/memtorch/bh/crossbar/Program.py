@@ -62,7 +62,7 @@ def gen_programming_signal(
     if count * (on + off) > _MOST_SIGNAL_SAMPLES:
         invalid(op, "number_of_pulses", number_of_pulses, f"give at most 2^31 samples, got {count * (on + off)}")
     voltage = np.tile(np.concatenate([np.full(on, level), np.zeros(off)]), count)
-    return np.arange(len(voltage)) * step, voltage
+    return np.arange(len(voltage), dtype=np.float64) * step, voltage
 
 
 def naive_program(
@@ -121,7 +121,7 @@ def naive_program(
     """
     given = {name: value for name, value in locals().items() if name in _OPTIONS}
     op = "naive_program"
-    devices = getattr(crossbar, "devices", None)
+    devices: Any = getattr(crossbar, "devices", None)
     if not hasattr(devices, "shape"):
         invalid(op, "crossbar", type(crossbar).__name__, "be a Crossbar")
     index = _check_point(op, point, tuple(devices.shape))
@@ -222,8 +222,8 @@ def program_matrix(
     report = ProgrammingReport.empty(shape)
     if isinstance(devices, DeviceArray):
         tiles = math.prod(shape[:-2])
-        flat = (column.reshape(-1).contiguous().numpy() for column in (targets, used))
-        devices.program((tiles, *shape[-2:]), *flat, report.columns(slice(None)), pulses)
+        wanted, selected = (column.reshape(-1).contiguous().numpy() for column in (targets, used))
+        devices.program((tiles, *shape[-2:]), wanted, selected, report.columns(slice(None)), pulses)
     else:
         for index in map(tuple, used.nonzero().tolist()):
             _record(report, index, program_device(devices, index, targets[index].item(), pulses))
