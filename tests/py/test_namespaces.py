@@ -14,11 +14,12 @@ import memtorch
 
 NAMESPACES = {
     "memtorch.bh": "Crossbar Data_Driven Data_Driven2021 Dict2Obj LinearIonDrift Scheme Stanford_PKU "
-    "StochasticParameter Tile VTEAM crossbar gen_tiles init_crossbar memristor quant_methods quantize tile_matmul "
-    "tile_matmul_row tiled_inference unpack_parameters",
+    "StochasticParameter Tile VTEAM crossbar gen_programming_signal gen_tiles init_crossbar memristor naive_program "
+    "quant_methods quantize tile_matmul tile_matmul_row tiled_inference unpack_parameters",
     "memtorch.bh.memristor": "Data_Driven Data_Driven2021 LinearIonDrift Memristor Stanford_PKU VTEAM window",
     "memtorch.bh.memristor.window": "Biolek Jogelkar Joglekar Prodromakis",
-    "memtorch.bh.crossbar": "Crossbar Scheme Tile gen_tiles init_crossbar tile_matmul tile_matmul_row tiled_inference",
+    "memtorch.bh.crossbar": "Crossbar Scheme Tile gen_programming_signal gen_tiles init_crossbar naive_program "
+    "tile_matmul tile_matmul_row tiled_inference",
     "memtorch.map": "naive_map naive_scale naive_tune",
     "memtorch.utils": "clip convert_range pad_tensor",
 }
