@@ -20,9 +20,10 @@ namespace {
 constexpr const char* kOp = "program";
 // Cells per task where cells do not influence each other.
 constexpr int64_t kCellsPerTask = 1024;
-// A train of pulses is handed on to the neighbours when it has this many runs, or would cost this many device samples.
+// A train of pulses is handed on to the neighbours when it has this many runs, or, so that the cell's timeout covers the
+// neighbours too, this many pulses of as many samples.
 constexpr size_t kRunsPerTrain = 4096;
-constexpr int64_t kSamplesPerTrain = int64_t{1} << 22;
+constexpr int64_t kPulsesPerTrain = 64;
 // A target may leave the device's range by the rounding of float32.
 constexpr double kRangeSlack = 0x1p-23;
 
@@ -153,8 +154,8 @@ class Neighbours final : public PulseSink {
     if (runs_.empty() || runs_.back().v != v) runs_.push_back({v, 0});
     ++runs_.back().pulses;
     ++pulses_;
-    const int64_t cost_per_pulse = samples * static_cast<int64_t>(cells_.size());
-    if (runs_.size() >= kRunsPerTrain || pulses_ >= kSamplesPerTrain / (cost_per_pulse + 1)) Flush();
+    const bool long_pulses = samples >= kPulsesPerTrain;
+    if (runs_.size() >= kRunsPerTrain || (long_pulses && pulses_ >= kPulsesPerTrain)) Flush();
   }
 
   void Flush() {

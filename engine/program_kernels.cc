@@ -153,18 +153,21 @@ class Writer {
         span_(cells, n),
         lanes_(job, span_, sample),
         live_(span_.devices),
-        next_(live_) {}
+        next_(live_),
+        remembers_(!job.noise && o_.on_samples + o_.off_samples > kSamplesPerLook) {}
 
   void Run() {
     for (int lane = 0; lane < span_.filled; ++lane) Begin(lane, span_.Device(lane));
     const int64_t samples = o_.on_samples + o_.off_samples;
     const int64_t rounds_per_clock = samples < kSamplesPerClock ? kSamplesPerClock / samples : 1;
     for (int64_t round = 0; live_ > 0; ++round) {
-      const double now = round % rounds_per_clock == 0 ? job_.seconds() : -1;
-      if (now >= 0 || AnyEvent()) {
-        for (int lane = 0; lane < live_;) lane += Attend(lane, now) ? 1 : 0;
+      const bool looks_at_clock = round % rounds_per_clock == 0;
+      if (looks_at_clock) LookAtClock();
+      if (looks_at_clock || AnyEvent()) {
+        for (int lane = 0; lane < live_;) lane += Attend(lane, before_[round % 2]) ? 1 : 0;
       }
       if (live_ == 0) return;
+      if (remembers_) memcpy(before_[round % 2], lanes_.states, sizeof lanes_.states);
       lanes_.Pulse(job_, live_);
 #pragma omp simd
       for (int lane = 0; lane < live_; ++lane) Verify(lane);
@@ -173,9 +176,11 @@ class Writer {
   }
 
  private:
+  using States = typename PulsedLanes<M, Params>::States;
+
   void Begin(int lane, int64_t cell) {
     cell_[lane] = cell;
-    start_[lane] = job_.seconds();
+    seconds_[lane] = 0;
     target_[lane] = job_.target[cell];
     g_[lane] = job_.devices.g.f32 != nullptr ? static_cast<double>(job_.devices.g.f32[cell]) : job_.devices.g.f64[cell];
     pulses_[lane] = raised_[lane] = direction_[lane] = volts_[lane] = 0;
@@ -200,12 +205,23 @@ class Writer {
     for (LaneColumn& column : lanes_.states) column[to] = column[from];
     for (LaneColumn& column : lanes_.on) column[to] = column[from];
     for (LaneColumn& column : lanes_.rest) column[to] = column[from];
+    for (States& states : before_) {
+      for (LaneColumn& column : states) column[to] = column[from];
+    }
     lanes_.stream[to] = lanes_.stream[from];
     lanes_.sample[to] = lanes_.sample[from];
-    for (double* column : {target_, g_, volts_, direction_, pulses_, moved_, raised_, start_})
+    for (double* column : {target_, g_, volts_, direction_, pulses_, moved_, raised_, seconds_})
       column[to] = column[from];
     cell_[to] = cell_[from];
     forced_[to] = forced_[from];
+  }
+
+  // Shares the time since the last look among the lanes.
+  void LookAtClock() {
+    const double now = job_.seconds();
+    const double share = last_look_ < 0 ? 0 : (now - last_look_) / live_;
+    for (int lane = 0; lane < live_; ++lane) seconds_[lane] += share;
+    last_look_ = now;
   }
 
   // What a pulse has done to a lane.
@@ -232,8 +248,8 @@ class Writer {
   }
 
   // Decides about a lane after a pulse. Returns whether it is ready for the next; otherwise another cell is in it.
-  // now: seconds, or negative: the clock is not looked at.
-  bool Attend(int lane, double now) {
+  // before: the states before the last pulse but one.
+  bool Attend(int lane, const States& before) {
     bool raise = false;
     if (moved_[lane] == 0 && IsAtBound(lane)) {
       raise = o_.force_voltage > 0;
@@ -242,17 +258,43 @@ class Writer {
     moved_[lane] = 1;
     if (Near(target_[lane], g_[lane], o_.rel_tol)) return Finish(lane, Outcome::kConverged);
     if (pulses_[lane] >= static_cast<double>(o_.max_pulses)) return Finish(lane, Outcome::kPulseLimit);
-    if (now >= 0 && pulses_[lane] > 0 && now - start_[lane] >= o_.timeout) return Finish(lane, Outcome::kTimeout);
+    if (pulses_[lane] > 0 && seconds_[lane] >= o_.timeout) return Finish(lane, Outcome::kTimeout);
     direction_[lane] = g_[lane] < target_[lane] ? 1 : -1;
     raised_[lane] = raise ? 1 : 0;
     forced_[lane] += raise ? 1 : 0;
     const bool positive = direction_[lane] * M::kPolarity > 0;
     const double v = positive ? o_.positive_voltage + (raise ? o_.force_voltage : 0)
                               : o_.negative_voltage - (raise ? o_.force_voltage : 0);
+    if (remembers_ && IsCircle(lane, before)) {
+      GoRound(lane, v);
+      if (pulses_[lane] >= static_cast<double>(o_.max_pulses)) return Finish(lane, Outcome::kPulseLimit);
+    }
     if (v == volts_[lane]) return true;
     volts_[lane] = v;
     StoreDrive<M>(M::MakeDrive(lanes_.params.At(lane), v, o_.dt), lanes_.on, lane);
     return true;
+  }
+
+  // Whether the last two pulses have brought a lane back to where it was, as they will for ever: it misses its target
+  // between them, or nothing moves it.
+  bool IsCircle(int lane, const States& before) const {
+    if (pulses_[lane] < 3 || forced_[lane] > 0) return false;
+    for (int i = 0; i < kStateCount<M>; ++i) {
+      if (memcmp(&before[i][lane], &lanes_.states[i][lane], sizeof(double)) != 0) return false;
+    }
+    return true;
+  }
+
+  // Counts such pulses, the first of them at v volts, without applying them: an even number, few at a time if others
+  // have to follow.
+  void GoRound(int lane, double v) {
+    const int64_t left = o_.max_pulses - static_cast<int64_t>(pulses_[lane]);
+    const int64_t pairs = sink_ != nullptr && left > kSamplesPerClock ? kSamplesPerClock / 2 : left / 2;
+    pulses_[lane] += static_cast<double>(2 * pairs);
+    for (int64_t pair = 0; sink_ != nullptr && pair < pairs; ++pair) {
+      sink_->Add(v);
+      sink_->Add(volts_[lane]);
+    }
   }
 
   // Whether a lane is near one of its bounds and its last pulse was strong enough to force it.
@@ -306,16 +348,30 @@ class Writer {
   int64_t next_;  // the first of the list that no lane has taken
   alignas(64) LaneColumn target_, g_, volts_;
   alignas(64) LaneColumn direction_;  // 1: g must rise, -1: fall, 0: no pulse yet
-  alignas(64) LaneColumn pulses_, moved_, raised_, start_;
+  alignas(64) LaneColumn pulses_, moved_, raised_;
+  alignas(64) LaneColumn seconds_;  // each lane's share of the time so far
   int64_t cell_[kLanes];
   int64_t forced_[kLanes];
+  double last_look_ = -1;
+  bool remembers_;                // pulses are long enough that circles are worth finding
+  alignas(64) States before_[2];  // the states before the last pulses, if so
 };
 
 template <class M, class Params, class Real>
 void DisturbBlock(const ProgramJob& job, const CellSpan& span, const PulseRun* runs, int64_t count, int64_t sample) {
   using Lanes = PulsedLanes<M, Params>;
   Lanes lanes(job, span, sample);
-  for (const PulseRun* run = runs; run != runs + count; ++run) {
+  // States before the last two runs. A cell that misses its target between two pulses makes trains that alternate, and
+  // its neighbours soon go round in a circle with it.
+  alignas(64) typename Lanes::States before[2];
+  for (int64_t k = 0; k < count; ++k) {
+    const PulseRun* run = runs + k;
+    const bool repeats = k >= 2 && run->v == runs[k - 2].v && run->pulses == runs[k - 2].pulses;
+    if (repeats && !job.noise && lanes.StatesEqual(before[k % 2], span.devices)) {
+      memcpy(lanes.states, before[(k - 1) % 2], sizeof lanes.states);  // what came out two runs ago
+      continue;
+    }
+    memcpy(before[k % 2], lanes.states, sizeof lanes.states);
     for (int lane = 0; lane < span.filled; ++lane) {
       StoreDrive<M>(M::MakeDrive(lanes.params.At(lane), 0.5 * run->v, job.options.dt), lanes.on, lane);
     }

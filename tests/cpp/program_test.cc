@@ -178,7 +178,7 @@ std::vector<ProgramOptions> Varieties() {
   alone.neighbours = false;
   ProgramOptions lasting = strong;
   lasting.on_samples = 70;
-  lasting.max_pulses = 12;
+  lasting.max_pulses = 90;  // round in circles
   return {quiet, strong, raised, slow, alone, lasting};
 }
 
