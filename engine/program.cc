@@ -57,6 +57,8 @@ void CheckProgramOptions(const ProgramOptions& o) {
   CheckNumber("timeout", o.timeout, "s", o.timeout >= 0, "finite and at least 0");
   CheckNumber("force_conductance", o.force_conductance, "S", o.force_conductance >= 0, "finite and at least 0");
   CheckNumber("force_voltage", o.force_voltage, "V", o.force_voltage >= 0, "finite and at least 0");
+  const double raised = std::fmax(o.positive_voltage, -o.negative_voltage) + o.force_voltage;
+  CheckNumber("voltage raised by force_voltage", raised, "V", true, "finite");
   CheckNumber("force_rel_tol", o.force_rel_tol, "", o.force_rel_tol >= 0, "finite and at least 0");
   CheckNumber("positive_threshold", o.positive_threshold, "V", true, "finite");
   CheckNumber("negative_threshold", o.negative_threshold, "V", true, "finite");

@@ -357,6 +357,8 @@ TYPED_TEST(ProgramTest, NamesWhatIsWrongAndChangesNothing) {
   EXPECT_EQ(error([](ProgramOptions& o) { o.max_pulses = -1; }), "[program] max_pulses (-1) must be at least 0");
   EXPECT_EQ(error([](ProgramOptions& o) { o.timeout = std::numeric_limits<double>::quiet_NaN(); }),
             "[program] timeout (nan s) must be finite and at least 0");
+  EXPECT_EQ(error([](ProgramOptions& o) { o.positive_voltage = o.force_voltage = 1.7e308; }),
+            "[program] voltage raised by force_voltage (inf V) must be finite");
   EXPECT_EQ(error([](ProgramOptions&) {}, {1, 2, 2}), "[program] shape (1 x 2 x 2) must hold the 6 devices");
   target[4] = 1;
   const std::string of_target = error([](ProgramOptions&) {});

@@ -206,6 +206,19 @@ def test_devices_of_python_models_are_programmed_too():
     assert devices[1, 2].time_series_resolution == 1e-3
 
 
+@pytest.mark.parametrize("tile_shape", [None, (2, 2)])
+def test_crossbars_of_python_models_are_programmed_and_report(tile_shape):
+    crossbar = Crossbar(Leaky, {"time_series_resolution": 1e-4}, (3, 4), tile_shape)
+    targets = torch.empty(3, 4, dtype=torch.float64).uniform_(1e-4, 1e-3)
+    pulses = {"pulse_duration": 1e-4, "rel_tol": 0.1}  # a step of 1 % of the range is at most 9 % of g
+    crossbar.write_conductance_matrix(targets, False, naive_program, pulses)
+    torch.testing.assert_close(crossbar.matrix().double(), targets.T, rtol=0.112, atol=0)  # 10 % of the larger
+    counts = crossbar.programming_report.counts()
+    assert counts["converged"] == 12
+    assert counts["not_programmed"] == crossbar.devices.size - 12
+    assert crossbar.programming_report.pulses.sum() > 12
+
+
 # ---- Limits, force ----
 
 

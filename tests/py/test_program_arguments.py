@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 
 import numpy as np
 import pytest
-from device_tools import assert_same_columns, spread_conductances, spread_crossbar
+import torch
+from device_tools import MODELS, assert_same_columns, spread_conductances, spread_crossbar
 
 import memtorch
 from memtorch import InvalidArgument
@@ -120,6 +122,35 @@ def test_bad_points_and_targets_are_named_and_change_nothing(change, name):
     with pytest.raises(InvalidArgument, match=rf"\[naive_program\] {name} "):
         naive_program(**arguments, **VTEAM.programming_params)
     assert_same_columns(crossbar, before)
+
+
+def test_voltages_that_are_no_longer_finite_when_raised_are_named():
+    huge = {"pos_voltage_level": 1.7e308, "force_adjustment_voltage": 1.7e308}
+    with pytest.raises(InvalidArgument, match="force_adjustment_voltage"):
+        naive_program(spread_crossbar(VTEAM), (0, 0), 0.01, **{**VTEAM.programming_params, **huge})
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("volts", [1e-300, 1e-5, 30, 1e3, 1e100, 1.7e308])
+@pytest.mark.parametrize("step", [1e-300, 1.0, 1e300])
+def test_no_pulse_gives_what_is_no_number(model, volts, step):
+    crossbar = spread_crossbar(model, (3, 3))
+    pulses = {
+        "pos_voltage_level": volts,
+        "neg_voltage_level": -volts,
+        "pulse_duration": 3 * step,
+        "refactory_period": step,
+        "time_series_resolution": step,
+        "failure_iteration_threshold": 5,
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # most of these pulses miss
+        crossbar.write_conductance_matrix(spread_conductances(model, 3, 3), False, naive_program, pulses)
+    low, high = 1 / crossbar.r_off_mean, 1 / crossbar.r_on_mean
+    slack = 2.0**-22  # float32 conductances
+    assert crossbar.conductance_matrix.min() >= low * (1 - slack)
+    assert crossbar.conductance_matrix.max() <= high * (1 + slack)
+    assert bool(torch.isfinite(crossbar.programming_report.error).all())
 
 
 def test_unknown_options_are_listed():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import math
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -155,18 +156,22 @@ class Pulses:
         negative = number("neg_voltage_level", "V", None)
         if negative >= 0:
             invalid(op, "neg_voltage_level", given["neg_voltage_level"], "be below 0", "V")
+        positive = number("pos_voltage_level", "V", exclusive=True)
+        force_voltage = number("force_adjustment_voltage", "V")
+        if not math.isfinite(max(positive, -negative) + force_voltage):
+            invalid(op, "force_adjustment_voltage", force_voltage, "leave the raised voltages finite", "V")
         limit = given["failure_iteration_threshold"]
         return cls(
             dt=dt,
             on_samples=on_samples,
             off_samples=pulse_samples(op, "refactory_period", given["refactory_period"], dt),
-            positive_voltage=number("pos_voltage_level", "V", exclusive=True),
+            positive_voltage=positive,
             negative_voltage=negative,
             rel_tol=number("rel_tol"),
             max_pulses=check_int(op, "failure_iteration_threshold", limit, 0, _MOST_SAMPLES),
             timeout=number("timeout", "s"),
             force_conductance=number("force_adjustment", "S"),
-            force_voltage=number("force_adjustment_voltage", "V"),
+            force_voltage=force_voltage,
             force_rel_tol=number("force_adjustment_rel_tol"),
             positive_threshold=number("force_adjustment_pos_voltage_threshold", "V", None),
             negative_threshold=number("force_adjustment_neg_voltage_threshold", "V", None),
