@@ -245,6 +245,17 @@ def test_parameters_are_changed_together():
     assert_same(everything(array), before)
 
 
+def test_tensors_and_arrays_of_parameters_are_copied():
+    r_off, r_on = torch.tensor([900.0, 1100.0], dtype=torch.float64), np.array([40.0, 60.0])
+    array = DeviceArray(VTEAM, {"r_off": r_off, "r_on": r_on}, (2,))
+    d = torch.full((2,), 3e-9, dtype=torch.float64)
+    array.set_params(d=d)
+    r_off[0], r_on[0], d[0] = 5.0, 1.0, 1.0
+    assert array.parameter("r_off").tolist() == [900, 1100]
+    assert array.parameter("r_on").tolist() == [40, 60]
+    assert array.parameter("d").tolist() == [3e-9, 3e-9]
+
+
 def test_stochastic_parameters_can_be_set():
     array = DeviceArray(VTEAM, {"r_off": torch.full((20, 30), 2000.0)}, (20, 30))
     array.set_params(r_on=StochasticParameter(loc=1900, scale=100))  # a sixth of the draws is above r_off

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from torch import Tensor
 
 from memtorch import _engine, _ops
 from memtorch._errors import check_float, check_shape, invalid
-from memtorch.bh._device_columns import DeviceColumns
 from memtorch.bh._device_indexing import DeviceIndexing
+from memtorch.bh._device_rows import DeviceRows
 from memtorch.bh._model_table import model_table
 from memtorch.bh._signals import array_signal
 from memtorch.bh.StochasticParameter import draw_columns
@@ -23,12 +24,15 @@ __all__ = ["DeviceArray"]
 
 _Column = NDArray[Any]
 
+# Devices that are looked at together where each needs some memory for a moment.
+_CHUNK = 2**16
+
 
 def _engine_form(column: float | Tensor | _Column) -> float | _Column:
     return column.view(-1).numpy() if isinstance(column, Tensor) else column
 
 
-class DeviceArray(DeviceIndexing, DeviceColumns):
+class DeviceArray(DeviceIndexing, DeviceRows):
     """Devices of one model as columns: conductance, state, and the parameters that differ between devices.
 
     Behaves like an array of device objects: ``devices[i][j]`` is an instance of the model's class whose attributes
@@ -51,6 +55,8 @@ class DeviceArray(DeviceIndexing, DeviceColumns):
         table: The model's table of parameters and state variables.
         time_series_resolution: Time between voltage samples (s), shared by all devices.
         g: Conductances [*shape] (S).
+        stuck: Which devices have failed, see ``DeviceLimits``.
+        finite_states: Number of states that a write can reach, see there.
 
     Raises:
         InvalidArgument: Not an engine model, an unknown parameter or one out of its range, or a bad shape.
@@ -79,8 +85,9 @@ class DeviceArray(DeviceIndexing, DeviceColumns):
         super().__init__(memristor_model, model_table(name), check_shape(op, "shape", shape), step)
         # Buffers made under inference_mode would have no version counter, on which caches and the state depend.
         with torch.inference_mode(False), torch.no_grad():
-            sampled = draw_columns(name, self.table.flatten(given), self.size)
-            columns = self._columns_from(sampled, self.size)
+            flat = self.table.flatten(given)
+            sampled = draw_columns(name, flat, self.size)
+            columns = self._columns_from(sampled, self.size, [n for n in flat if callable(flat[n])])
             _engine.check_params(name, name, [_engine_form(c) for c in columns.values()], self.size)
             for column_name, column in columns.items():
                 self._set_column(column_name, column)
@@ -106,35 +113,13 @@ class DeviceArray(DeviceIndexing, DeviceColumns):
         """The device in a row of the columns, as an instance of the model's class."""
         return self.memristor_model._view(self, row)  # type: ignore[attr-defined]
 
-    def column(self, name: str) -> Tensor:
-        """A copy of one column [*shape]: "g", a state variable or a parameter (shared ones repeat their value).
-
-        Raises:
-            InvalidArgument: No such column.
-        """
-        known = ["g", *(s.name for s in self.table.states), *(p.name for p in self.table.params)]
-        if name not in known:
-            invalid("column", "name", name, f"be one of {', '.join(known)}")
-        if name in self._shared:
-            return torch.full(self._shape, self._shared[name], dtype=torch.float64, device=self.g.device)
-        if f"state_{name}" in self._buffers:
-            self.sync()
-            return self.buffer(f"state_{name}").clone()
-        return self.buffer("g" if name == "g" else f"param_{name}").clone()
-
-    def value(self, name: str, row: int) -> float:
-        """A parameter, state variable or "g" of the device in one row."""
-        if name in self._shared:
-            return self._shared[name]
-        column = self._buffers.get(name if name == "g" else f"param_{name}")
-        if column is None:
-            self.sync()
-            column = self.buffer(f"state_{name}")
-        return column.view(-1)[row].item()
-
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "g" and "g" in self.__dict__.get("_buffers", {}):
             self.write_g(value)
+        elif name == "stuck":
+            self.set_stuck(value)
+        elif name == "finite_states":
+            self.set_finite_states(value)
         else:
             super().__setattr__(name, value)
 
@@ -147,8 +132,11 @@ class DeviceArray(DeviceIndexing, DeviceColumns):
         values = torch.as_tensor(conductance).detach()
         if tuple(values.shape) != self._shape:
             invalid("conductance_matrix", "value", f"shape {list(values.shape)}", f"have shape {list(self._shape)}")
-        if not bool(torch.isfinite(values).all()):
+        if not all(math.isfinite(end.item()) for end in torch.aminmax(values)):
             invalid("conductance_matrix", "value", values, "be finite", "S")
+        if self.stuck is not None:
+            self._hold_stuck()
+            values = torch.where(self.stuck, self.g, values.to(self.g))
         with torch.no_grad():
             self.g.copy_(values)
 
@@ -164,20 +152,36 @@ class DeviceArray(DeviceIndexing, DeviceColumns):
         Raises:
             InvalidArgument: An unknown parameter, or values that are out of range, alone or together (r_on >= r_off).
         """
+        self._take_params(self.new_params(row=row, **values), row)
+        self._derive_state(write_g=True, rows=None if row is None else slice(row, row + 1))
+
+    def new_params(
+        self, *, row: int | None = None, fresh: Collection[str] = (), **values: Any
+    ) -> dict[str, float | Tensor]:
+        """What ``set_params`` would set, checked; nothing changes.
+
+        Args:
+            row: As there.
+            fresh: Names of float64 tensors that nobody else holds: they become the columns.
+            **values: As there.
+        """
         name = self.table.name
         given = self.table.flatten(values, complete=False)
-        part = None if row is None else slice(row, row + 1)
-        params, _, _ = self._engine_columns(part)
+        params, _, _ = self._engine_columns(None if row is None else slice(row, row + 1))
         current = dict(zip((field.name for field in self.table.params), params, strict=True))
         count = self.size if row is None else 1
-        if any(callable(value) for value in given.values()):
+        stochastic = [n for n, value in given.items() if callable(value)]
+        if stochastic:
             pair = {n: torch.as_tensor(current[n]).reshape(-1) for n in ("r_on", "r_off")}
             sampled = draw_columns(name, {**pair, **given}, count)
             given = {n: sampled[n] for n in given}
-        new = self._columns_from(given, count)
+        self.sync()
+        new = self._hold(self._columns_from(given, count, [*stochastic, *fresh]), row)
         candidate = [_engine_form(new.get(n, value)) for n, value in current.items()]
         _engine.check_params(name, name, candidate, count)
-        self.sync()
+        return new
+
+    def _take_params(self, new: Mapping[str, float | Tensor], row: int | None = None) -> None:
         with torch.no_grad():
             for n, value in new.items():
                 if row is None or self.size == 1:
@@ -186,15 +190,18 @@ class DeviceArray(DeviceIndexing, DeviceColumns):
                     if n in self._shared:
                         self._set_column(n, self.column(n))
                     self.buffer(f"param_{n}").view(-1)[row] = value
-        self._derive_state(write_g=True, rows=part)
 
-    def write_g_of(self, row: int, value: Any) -> None:
-        """Writes the conductance (S) of one device as it is, without clipping it; its state follows."""
-        number = check_float(self.table.name, "g", value, unit="S")
-        self.sync()
-        with torch.no_grad():
-            self.g.view(-1)[row] = number
-        self._derive_state(write_g=False, rows=slice(row, row + 1))
+    def move(self, conductance: Tensor | None, params: Mapping[str, float | Tensor]) -> None:
+        """Gives devices that are not stuck new conductances [*shape] (S), or none, together with ``new_params``.
+
+        States are derived anew; conductances are clipped to the new bounds and to nothing else.
+        """
+        self._take_params(params)
+        if conductance is not None:
+            self.write_g(conductance)
+        self._call(_engine.set_conductance, None)
+        if params and self.stuck is not None:
+            self._derive_state(write_g=False)  # under new parameters their conductance takes another state
 
     def state_bounds(self, name: str, row: int) -> tuple[float, float]:
         """The smallest and largest value of a state variable on one device, at r_on and r_off."""
@@ -208,7 +215,7 @@ class DeviceArray(DeviceIndexing, DeviceColumns):
         return min(ends), max(ends)
 
     def write_state(self, name: str, row: int, value: Any) -> None:
-        """Sets a state variable of one device; its conductance follows.
+        """Sets a state variable of one device, unless it is stuck; its conductance follows.
 
         Raises:
             InvalidArgument: Beyond the values that the variable has at r_on and r_off.
@@ -219,28 +226,11 @@ class DeviceArray(DeviceIndexing, DeviceColumns):
         slack = 1e-9 * (high - low)  # The bounds come out of exp and log: leave room for their rounding.
         if not low - slack <= number <= high + slack:
             invalid(self.table.name, name, value, f"be in [{low:.6g}, {high:.6g}]", field.unit)
+        if self.is_stuck(row):
+            return
         self.sync()
         self.buffer(f"state_{name}").view(-1)[row] = min(max(number, low), high)
         self._call(_engine.update_conductance, rows=slice(row, row + 1))
-
-    def check_same_model(self, op: str, device: Any) -> None:
-        """Raises ``InvalidArgument`` unless ``device`` is an instance of this array's model."""
-        if not isinstance(device, self.memristor_model):
-            invalid(op, "device", type(device).__name__, f"be a {self.memristor_model.__name__}")
-
-    def copy_device(self, row: int, device: Any) -> None:
-        """Copies parameters, state and conductance of a device of the same model into one row."""
-        source: DeviceArray = device.array
-        if source is self and device.row == row:
-            return
-        self.check_same_model("copy_device", device)
-        names = [field.name for field in self.table.params]
-        self.set_params(row=row, **{n: source.value(n, device.row) for n in names})
-        with torch.no_grad():
-            for field in self.table.states:
-                self.buffer(f"state_{field.name}").view(-1)[row] = source.value(field.name, device.row)
-            self.g.view(-1)[row] = source.value("g", device.row)
-        self._state_mark = self._mark()
 
     # ---- Engine calls ----------------------------------------------------------------------------------------------
 
@@ -274,8 +264,10 @@ class DeviceArray(DeviceIndexing, DeviceColumns):
         self._state_mark = self._mark()
 
     def _call(self, function: Callable[..., None], *args: Any, rows: slice | None = None, **kwargs: Any) -> None:
-        """One engine call that writes state and g of all devices, or of some rows."""
+        """One engine call that writes state and g of all devices, or of some rows, that are not stuck."""
         params, states, g = self._engine_columns(rows)
+        if self.stuck is not None:
+            kwargs["stuck"] = self._stuck_flags()[slice(None) if rows is None else rows]
         _ops.engine_threads()
         function(self.table.name, params, states, g, *args, **kwargs)
         self._stored(states, g, rows)
@@ -285,10 +277,10 @@ class DeviceArray(DeviceIndexing, DeviceColumns):
 
         Args:
             function: The engine's.
-            *targets: Further columns [1], the same for every device.
+            *targets: Further columns [1], the same for every device, or [size].
         """
         params, states, g = self._engine_columns()
-        if len(self._shared) < len(params):
+        if len(self._shared) < len(params) or self.stuck is not None:
             self._call(function, *(target.expand(self.size).contiguous().numpy() for target in targets))
             return
         alike = [np.empty(1, column.dtype) for column in (*states, g)]
@@ -298,19 +290,52 @@ class DeviceArray(DeviceIndexing, DeviceColumns):
         self._stored(states, g, None)
 
     def sync(self) -> None:
-        """Lets the state follow conductances that were written directly; ``g`` keeps what was written."""
+        """Lets the state follow conductances that were written directly; ``g`` keeps what was written.
+
+        Stuck devices get their own conductance back.
+        """
         if self._state_mark == self._mark():
             return
+        self._hold_stuck()
         self._derive_state(write_g=False)
+
+    def _hold_stuck(self) -> None:
+        """Undoes what was written directly to the conductances of stuck devices: theirs follow from their states."""
+        if self.stuck is None or self._state_mark == self._mark():
+            return
+        rows = self._stuck_index()
+        params, states, g = self._engine_columns()
+        held = np.empty(rows.size, g.dtype)
+        own = [value if isinstance(value, float) else value[rows] for value in params]
+        _engine.update_conductance(self.table.name, own, [state[rows] for state in states], held)
+        if not np.array_equal(held, g[rows]):
+            with torch.no_grad():
+                self.buffer("g").view(-1)[torch.from_numpy(rows)] = torch.from_numpy(held).to(self.g.device)
 
     def _derive_state(self, write_g: bool, rows: slice | None = None) -> None:
         """Derives the state anew where its conductance is not ``g``.
 
-        ``write_g`` also clips ``g``, there and where it is beyond the device's range.
+        ``write_g`` also clips ``g``, there and where it is beyond the device's range, unless the device is stuck.
         """
         params, states, g = self._engine_columns(rows)
-        implied = g.copy()
+        stuck = None if self.stuck is None else self._stuck_flags()[slice(None) if rows is None else rows]
         _ops.engine_threads()
+        changed = False
+        for first in range(0, g.size, _CHUNK):  # what is kept meanwhile stays in the processor's cache
+            part = slice(first, first + _CHUNK)
+            own = [value if isinstance(value, float) else value[part] for value in params]
+            free = None if stuck is None else ~stuck[part]
+            changed |= self._derive_part(write_g, own, [state[part] for state in states], g[part], free)
+        if changed:
+            self._stored(states, g, rows)
+        else:
+            self._state_mark = self._mark()
+
+    def _derive_part(
+        self, write_g: bool, params: list[Any], states: list[_Column], g: _Column, free: _Column | None
+    ) -> bool:
+        """``_derive_state`` of some devices; ``free``: not stuck. Returns whether anything changed."""
+        implied = g.copy()
         _engine.update_conductance(self.table.name, params, states, implied)
         changed = implied != g
         if write_g:
@@ -318,15 +343,14 @@ class DeviceArray(DeviceIndexing, DeviceColumns):
             low, high = (np.asarray(1 / bounds[name]).astype(g.dtype) for name in ("r_off", "r_on"))
             changed |= (g < low) | (g > high)
         if not changed.any():
-            self._state_mark = self._mark()
-            return
+            return False
         derived = [state.copy() for state in states]
         _engine.set_conductance(self.table.name, params, derived, implied, g)
         for old, new in zip(states, derived, strict=True):
             np.copyto(old, new, where=changed)
         if write_g:
-            np.copyto(g, implied, where=changed)
-        self._stored(states, g, rows)
+            np.copyto(g, implied, where=changed if free is None else changed & free)
+        return True
 
     def reset(self) -> None:
         """Puts every device into its model's initial state."""
@@ -338,7 +362,9 @@ class DeviceArray(DeviceIndexing, DeviceColumns):
         self._call(_engine.update_conductance)
 
     def set_conductance(self, conductance: Any = None, *, row: int | None = None) -> None:
-        """Sets conductances, silently clipped to each device's own [1/r_off, 1/r_on].
+        """Sets conductances, silently clipped to each device's own [1/r_off, 1/r_on], or to the nearest finite state.
+
+        Stuck devices stay as they are.
 
         Args:
             conductance: One number or [*shape] (S); None: ``g`` as it stands.
@@ -348,12 +374,15 @@ class DeviceArray(DeviceIndexing, DeviceColumns):
             InvalidArgument: Not finite, or of another shape.
         """
         rows = None if row is None else slice(row, row + 1)
+        self._hold_stuck()
         if conductance is None:
-            self._call(_engine.set_conductance, None, rows=rows)
+            g = None if self.finite_states is None else self.g.detach().cpu().view(-1)[rows or slice(None)]
+            self._call(_engine.set_conductance, None if g is None else self._nearest(g, rows).numpy(), rows=rows)
             return
         op = "set_conductance"
         if row is not None or not isinstance(conductance, (Tensor, np.ndarray)) or conductance.ndim == 0:
             number = torch.tensor([check_float(op, "conductance", conductance, unit="S")], dtype=self.g.dtype)
+            number = self._nearest(number, rows)
             if rows is None:
                 self._call_alike(_engine.set_conductance, number)
             else:
@@ -363,7 +392,7 @@ class DeviceArray(DeviceIndexing, DeviceColumns):
         target = torch.as_tensor(conductance).detach().to("cpu", self.g.dtype)
         if tuple(target.shape) != self._shape:
             invalid(op, "conductance", f"shape {list(target.shape)}", f"have shape {list(self._shape)}")
-        self._call(_engine.set_conductance, target.contiguous().view(-1).numpy())
+        self._call(_engine.set_conductance, self._nearest(target.contiguous().view(-1)).numpy())
 
     def simulate(
         self,
@@ -397,8 +426,11 @@ class DeviceArray(DeviceIndexing, DeviceColumns):
         steps = signal.shape[-1]
         current = torch.empty((count, steps), dtype=torch.float64) if return_current else None
         self.sync()
-        seed = _ops.random_seed() if self._draws_noise() else 0
+        noise = self._draws_noise()
+        seed = self.noise_seed() if noise else 0
         self._call(_engine.simulate, self.time_series_resolution, signal, current, seed, row or 0, tolerance, rows=rows)
+        if noise:
+            self.count_draw()
         return None if current is None else current.view(*shape, steps)
 
     def program(

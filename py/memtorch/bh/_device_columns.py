@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from memtorch._errors import InvalidArgument, invalid
+from memtorch._errors import invalid
 from memtorch.bh._model_table import ModelTable
 from memtorch.bh._versioned_columns import VersionedColumns
 
 __all__ = ["DeviceColumns"]
 
-_STATE_DICT_VERSION = 1
+# 1: without stuck devices, finite states and generator; still read.
+_STATE_DICT_VERSION = 2
 
 
 class DeviceColumns(VersionedColumns):
     """Columns of ``shape`` devices: conductance ``g``, ``state_*``, and ``param_*`` for parameters that differ.
 
-    A parameter that all devices share is one float. ``state_dict`` carries everything, and loading one rebuilds the
-    columns; ``half()``, ``double()`` and the like leave the dtypes alone.
+    A parameter that all devices share is one float; ``stuck`` is there only if some devices are. ``state_dict`` carries
+    everything, and loading one rebuilds the columns; ``half()``, ``double()`` and the like leave the dtypes alone.
     """
 
     g: Tensor
@@ -33,9 +36,20 @@ class DeviceColumns(VersionedColumns):
         self._shape = shape
         self.time_series_resolution = step
         self._shared: dict[str, float] = {}
+        self._stuck_rows: NDArray[np.intp] | None = None
+        self._finite_states: int | None = None
+        self._noise_key: int | None = None
+        self._noise_draws = 0
 
-    def _columns_from(self, values: Mapping[str, Any], count: int) -> dict[str, float | Tensor]:
+    def _columns_from(
+        self, values: Mapping[str, Any], count: int, fresh: Collection[str] = ()
+    ) -> dict[str, float | Tensor]:
         """Floats stay; arrays become float64 tensors [*shape] of their own.
+
+        Args:
+            values: By name.
+            count: Number of devices.
+            fresh: Names of tensors that nobody else holds: they are taken as they are.
 
         Raises:
             InvalidArgument: An array of another shape.
@@ -49,8 +63,8 @@ class DeviceColumns(VersionedColumns):
             if column.numel() == 1:
                 columns[name] = column.item()
             elif tuple(column.shape) in (self._shape, (count,)):
-                own = column.clone() if column is value or not isinstance(value, Tensor) else column
-                columns[name] = own.contiguous().view(self._shape)
+                shared = name not in fresh and (not isinstance(value, Tensor) or column.data_ptr() == value.data_ptr())
+                columns[name] = (column.clone() if shared else column).contiguous().view(self._shape)
             else:
                 invalid(self.table.name, name, f"shape {list(column.shape)}", f"have shape {list(self._shape)}")
         return columns
@@ -70,13 +84,15 @@ class DeviceColumns(VersionedColumns):
     # ---- state_dict ------------------------------------------------------------------------------------------------
 
     def get_extra_state(self) -> dict[str, Any]:
-        """What is not a tensor, as plain Python values: model, shape, time step and shared parameters."""
+        """What is not a tensor, as plain Python values: model, shape, time step, shared parameters, generator."""
         return {
             "version": _STATE_DICT_VERSION,
             "model": self.table.name,
             "shape": list(self._shape),
             "time_series_resolution": self.time_series_resolution,
             "shared": dict(self._shared),
+            "finite_states": self._finite_states,
+            "noise": {"key": self._noise_key, "draws": self._noise_draws},
         }
 
     def set_extra_state(self, state: Any) -> None:
@@ -92,47 +108,62 @@ class DeviceColumns(VersionedColumns):
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
-        mine = {key[len(prefix) :]: value for key, value in state_dict.items() if key.startswith(prefix)}
-        if not mine and not strict:
+        mine = self.part_of(state_dict, prefix)
+        if not mine:  # torch passes strict=True always, and decides itself what missing keys mean
+            missing_keys += [f"{prefix}{name}" for name in (*self._buffers, "_extra_state")]
             return
-        try:
-            shared, tensors = self._checked(mine)
-        except InvalidArgument as error:
-            error_msgs.append(f"{prefix.rstrip('.') or 'devices'}: {error}")
+        differences = self.differences(mine)
+        if differences:
+            error_msgs.append(f"{prefix.rstrip('.') or 'devices'}: [load_state_dict] {'; '.join(differences)}")
             return
+        extra = mine.pop("_extra_state")
         with torch.no_grad():
-            for name, tensor in tensors.items():
+            for name, tensor in mine.items():
                 if name.startswith("param_"):
                     self._set_column(name[len("param_") :], tensor.to(self.g.device, torch.float64, copy=True))
-                else:
+                elif name != "stuck":
                     self.buffer(name).copy_(tensor)
-        for name, value in shared.items():
-            self._set_column(name, value)
-        self.time_series_resolution = float(mine["_extra_state"]["time_series_resolution"])
+        for name, value in extra["shared"].items():
+            self._set_column(str(name), float(value))
+        self.time_series_resolution = float(extra["time_series_resolution"])
+        self._load_limits(mine.get("stuck"), extra)
         self._state_mark = None
 
-    def _checked(self, mine: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, Tensor]]:
-        """Shared parameters and tensors of a state_dict, if they are this array's.
+    def _load_limits(self, stuck: Tensor | None, extra: Mapping[str, Any]) -> None:
+        self._buffers.pop("stuck", None)
+        if stuck is not None:
+            self._buffers["stuck"] = stuck.to(self.g.device, copy=True)
+        self._stuck_rows = None
+        self._finite_states = extra.get("finite_states")
+        noise = extra.get("noise", {"key": None, "draws": 0})
+        self._noise_key, self._noise_draws = noise["key"], noise["draws"]
 
-        Raises:
-            InvalidArgument: Another model, shape or version, or columns missing or unknown.
-        """
-        op = "load_state_dict"
+    @staticmethod
+    def part_of(state_dict: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+        """What a model's state_dict holds for the array at ``prefix``."""
+        return {key[len(prefix) :]: value for key, value in state_dict.items() if key.startswith(prefix)}
+
+    def differences(self, mine: Mapping[str, Any]) -> list[str]:
+        """Why a state_dict cannot be loaded, one reason each: another version, model or shape, other columns."""
         extra = mine.get("_extra_state")
         if not isinstance(extra, Mapping):
-            invalid(op, "_extra_state", extra, "be there: this is no state of a device array")
-        expected = {"version": _STATE_DICT_VERSION, "model": self.table.name, "shape": list(self._shape)}
-        for name, value in expected.items():
-            if extra.get(name) != value:
-                invalid(op, name, extra.get(name), f"be {value!r}")
-        shared = {str(name): float(value) for name, value in extra["shared"].items()}
+            return [f"_extra_state ({extra!r}) must be there: this is no state of a device array"]
+        versions = list(range(1, _STATE_DICT_VERSION + 1))
+        found = (
+            [] if extra.get("version") in versions else [f"version ({extra.get('version')!r}) must be in {versions}"]
+        )
+        if extra.get("model") != self.table.name:
+            return [*found, f"model ({extra.get('model')!r}) must be {self.table.name!r}"]
+        if extra.get("shape") != list(self._shape):
+            found.append(f"shape ({extra.get('shape')!r}) must be {list(self._shape)!r}")
         params = [field.name for field in self.table.params]
+        shared = set(extra.get("shared", {}))
         wanted = {"g", *(f"state_{field.name}" for field in self.table.states)}
         wanted |= {f"param_{name}" for name in params if name not in shared}
         tensors = {name: value for name, value in mine.items() if name != "_extra_state"}
-        if set(tensors) != wanted or not set(shared) <= set(params):
-            invalid(op, "columns", sorted({*tensors, *shared}), f"be {sorted(wanted)} and among {params}")
+        if set(tensors) - {"stuck"} != wanted or not shared <= set(params):
+            found.append(f"columns ({sorted({*tensors, *shared})}) must be {sorted(wanted)} and among {params}")
         for name, tensor in tensors.items():
-            if tuple(tensor.shape) != self._shape:
-                invalid(op, name, f"shape {list(tensor.shape)}", f"have shape {list(self._shape)}")
-        return shared, tensors
+            if tuple(tensor.shape) != tuple(extra.get("shape", ())):
+                found.append(f"{name} (shape {list(tensor.shape)}) must have shape {list(self._shape)}")
+        return found

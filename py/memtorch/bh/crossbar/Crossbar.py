@@ -121,12 +121,14 @@ class Crossbar(nn.Module):
     @property
     def conductance_matrix(self) -> Tensor:
         """Conductances (S) of all cells, padding included; writing into it, or assigning it, writes the devices."""
+        if self.devices.stuck is not None:
+            self.devices.sync()  # what was written to stuck cells does not show
         return self.devices.g
 
     @property
     def max_abs_conductance(self) -> Tensor:
         """The largest conductance of any cell (S), a tensor []."""
-        return self.devices.g.abs().max()
+        return self.conductance_matrix.abs().max()
 
     @property
     def time_series_resolution(self) -> float:
@@ -158,8 +160,8 @@ class Crossbar(nn.Module):
     def matrix(self) -> Tensor:
         """Conductances [rows, columns] (S) without padding: the matrix itself, or gathered from tiles."""
         if self.tile_shape is None:
-            return self.devices.g
-        return _ops.gather_tiles(self.devices.g, self.rows, self.columns)
+            return self.conductance_matrix
+        return _ops.gather_tiles(self.conductance_matrix, self.rows, self.columns)
 
     def update(self, from_devices: bool = True, parallelize: bool = False) -> None:
         """Makes conductances and states agree.

@@ -126,8 +126,6 @@ class EngineModel:
 
     # ---- Attributes of 1.1.6 ---------------------------------------------------------------------------------------
 
-    finite_states: ClassVar[int | None] = None
-
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any: ...
@@ -154,6 +152,26 @@ class EngineModel:
     @g.setter
     def g(self, value: Any) -> None:
         self.array.write_g_of(self.row, value)
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the device has failed: it then keeps state and conductance whatever happens."""
+        return self.array.is_stuck(self.row)
+
+    @stuck.setter
+    def stuck(self, value: Any) -> None:
+        self.array.set_stuck_of(self.row, check_bool(type(self).__name__, "stuck", value))
+
+    @property
+    def finite_states(self) -> int | None:
+        """Number of states that a write can reach, shared by all devices of an array; None: any conductance."""
+        return self.array.finite_states
+
+    @finite_states.setter
+    def finite_states(self, value: Any) -> None:
+        if self.array.size > 1 and value != self.array.finite_states:
+            invalid(type(self).__name__, "finite_states", value, "be set on the whole array: devices share it")
+        self.array.set_finite_states(value)
 
     @property
     def time_series_resolution(self) -> float:
@@ -220,6 +238,9 @@ class EngineModel:
         params["time_series_resolution"] = source.time_series_resolution
         columns = DeviceArray(source.memristor_model, params, (1,), dtype=source.g.dtype)
         columns.copy_device(0, self)
+        columns.set_finite_states(source.finite_states)
+        if source.size == 1:  # the copy draws the same noise; a device of a larger array shares its generator
+            columns._noise_key, columns._noise_draws = source._noise_key, source._noise_draws
         device = type(self)._view(columns, 0)
         vars(device).update(copy.deepcopy(self._own_attributes()))
         return device

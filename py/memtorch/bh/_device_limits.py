@@ -1,0 +1,175 @@
+"""What holds devices back: some are stuck, some reach a finite number of states only, and some draw noise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from memtorch import _ops
+from memtorch._errors import check_int, invalid
+from memtorch.bh._device_columns import DeviceColumns
+
+__all__ = ["DeviceLimits"]
+
+# Levels closer than the spacing of float32 conductances would be no levels.
+_MAX_STATES = 2**24
+
+
+class DeviceLimits(DeviceColumns):
+    """Columns whose devices may be stuck, or be written to a finite number of states.
+
+    Attributes:
+        stuck: Which devices have failed [*shape], bool, and keep state and conductance whatever happens; None: none
+            has. Assign it to change it; the tensor itself is not to be written.
+        finite_states: Number of states that a write can reach, equally spaced from 1/r_off to 1/r_on of each device;
+            None: any conductance between. A write ends at the nearest state; voltages move a device freely.
+    """
+
+    # ---- Stuck devices ---------------------------------------------------------------------------------------------
+
+    @property
+    def stuck(self) -> Tensor | None:
+        """Which devices are stuck [*shape], bool; None: none is."""
+        return self._buffers.get("stuck")
+
+    def set_stuck(self, stuck: Any) -> None:
+        """Says which devices are stuck from now on, at the conductances that they have: bool [*shape], or None.
+
+        Raises:
+            InvalidArgument: Another type or shape.
+        """
+        self.sync()
+        mask = None if stuck is None else self._mask(stuck)
+        if mask is None or not bool(mask.any()):
+            self._buffers.pop("stuck", None)
+        else:
+            self._buffers["stuck"] = mask
+            self._state_mark = None  # the conductance of a stuck device becomes exactly that of its state
+        self._stuck_rows = None
+        self.sync()
+
+    def _mask(self, stuck: Any) -> Tensor:
+        mask = stuck if isinstance(stuck, (Tensor, np.ndarray)) else np.asarray(stuck)
+        if mask.dtype not in (torch.bool, np.bool_):
+            invalid("devices", "stuck", str(mask.dtype), "be bool")
+        if tuple(mask.shape) != self._shape:
+            invalid("devices", "stuck", f"shape {list(mask.shape)}", f"have shape {list(self._shape)}")
+        # Made under inference_mode it could not be copied into other modules.
+        with torch.inference_mode(False):
+            return torch.as_tensor(mask).to(self.g.device, copy=True).contiguous()
+
+    def is_stuck(self, row: int) -> bool:
+        """Whether the device in a row of the columns is stuck."""
+        return self.stuck is not None and bool(self.stuck.view(-1)[row])
+
+    def set_stuck_of(self, row: int, stuck: bool) -> None:
+        """Says of one device whether it is stuck."""
+        if stuck == self.is_stuck(row):
+            return
+        mask = torch.zeros(self._shape, dtype=torch.bool) if self.stuck is None else self.stuck.clone()
+        mask.view(-1)[row] = stuck
+        self.set_stuck(mask)
+
+    def _stuck_index(self) -> NDArray[np.intp]:
+        """Rows of the stuck devices."""
+        if self._stuck_rows is None:
+            self._stuck_rows = self._stuck_flags().nonzero()[0]
+        return self._stuck_rows
+
+    def _stuck_flags(self) -> NDArray[np.bool_]:
+        """``stuck`` flat on the CPU."""
+        stuck = self.buffer("stuck")
+        return (stuck if stuck.is_cpu else stuck.cpu()).numpy().reshape(-1)
+
+    def _hold(self, new: dict[str, float | Tensor], row: int | None) -> dict[str, float | Tensor]:
+        """New parameters under which every stuck device can keep its conductance: its own bounds reach as far as that.
+
+        Args:
+            new: Parameters by name; columns are those of all devices, or with ``row`` of one.
+            row: Only of the device in this row.
+        """
+        if self.stuck is None or not {"r_on", "r_off"} & set(new) or not (row is None or self.is_stuck(row)):
+            return new
+        part = slice(None) if row is None else slice(row, row + 1)
+        stuck = torch.from_numpy(self._stuck_flags()[part])
+        g = self.g.detach().cpu().view(-1)[part].double()
+        held = dict(new)
+        for name, beyond, reach in (("r_off", torch.lt, torch.maximum), ("r_on", torch.gt, torch.minimum)):
+            if name not in new:
+                continue
+            bound = torch.as_tensor(new[name], dtype=torch.float64).view(-1)
+            outside = stuck & beyond(g, (1 / bound).to(self.g.dtype).double())  # as g is rounded
+            if bool(outside.any()):
+                column = torch.where(outside, reach(bound, 1 / g), bound)
+                held[name] = column.view(self._shape) if row is None else column
+        return held
+
+    # ---- Finite states ---------------------------------------------------------------------------------------------
+
+    @property
+    def finite_states(self) -> int | None:
+        """Number of states that a write can reach, or None."""
+        return self._finite_states
+
+    def set_finite_states(self, finite_states: int | None) -> None:
+        """Sets the number of states; devices stay where they are until they are written or ``settle`` is called.
+
+        Raises:
+            InvalidArgument: Not a positive integer or None.
+        """
+        if finite_states is not None:
+            finite_states = check_int("devices", "finite_states", finite_states, 1, _MAX_STATES)
+        self._finite_states = finite_states
+
+    def settle(self, rows: Any = None) -> None:
+        """Puts devices into the nearest of their finite states; does nothing where any conductance can be held.
+
+        Args:
+            rows: Index into the flat columns: a slice, integers or a mask; None: all devices.
+        """
+        if self.finite_states is None:
+            return
+        if rows is None:
+            self.set_conductance()
+            return
+        self.sync()
+        index = rows if isinstance(rows, slice) else torch.as_tensor(rows).cpu()
+        g = self.g.detach().cpu().view(-1)
+        nearest = g.clone()
+        nearest[index] = self._nearest(g[index], index)
+        self.write_g(nearest.view(self._shape))
+        self.sync()
+
+    def _nearest(self, target: Tensor, index: Any = None) -> Tensor:
+        """Conductances [n] or [1] (S) at the nearest states of the devices in the rows ``index`` (None: all)."""
+        if self.finite_states is None:
+            return target
+        bounds = []
+        for name in ("r_off", "r_on"):
+            bound = 1 / torch.as_tensor(self.parameter(name), dtype=torch.float64).cpu().view(-1)
+            bounds.append(bound if bound.numel() == 1 or index is None else bound[index])
+        target = target.expand(max(target.numel(), *(bound.numel() for bound in bounds)))
+        return _ops.quantize(target, "", self.finite_states, 0.0, *bounds)
+
+    # ---- Noise -----------------------------------------------------------------------------------------------------
+
+    def noise_seed(self) -> int:
+        """The key of the next noise draws. The array's own key comes from torch's generator when first asked for."""
+        if self._noise_key is None:
+            self._noise_key = _ops.random_seed()
+        return (self._noise_key + self._noise_draws) % 2**64
+
+    def count_draw(self) -> None:
+        """Says that the present ``noise_seed`` has been used."""
+        self._noise_draws += 1
+
+    if TYPE_CHECKING:  # what DeviceArray provides
+
+        def sync(self) -> None: ...
+        def _hold_stuck(self) -> None: ...
+        def set_conductance(self, conductance: Any = None, *, row: int | None = None) -> None: ...
+        def write_g(self, conductance: Any) -> None: ...
