@@ -5,10 +5,11 @@ from memtorch._errors import InvalidArgument
 
 # As in 1.1.6, everything public stands here too.
 from memtorch.bh import *  # noqa: F403
+from memtorch.bh.nonideality import *  # noqa: F403
 from memtorch.map import *  # noqa: F403
 from memtorch.mn import *  # noqa: F403
 from memtorch.utils import *  # noqa: F403
 from memtorch.version import __version__
 
 __all__ = ["InvalidArgument", "__version__", "bh", "map", "mn", "utils"]
-__all__ += bh.__all__ + map.__all__ + mn.__all__ + utils.__all__
+__all__ += bh.__all__ + bh.nonideality.__all__ + map.__all__ + mn.__all__ + utils.__all__

@@ -1,6 +1,6 @@
 """Behaviour of devices and circuits: memristor models, crossbars, quantization, stochastic parameters."""
 
-from memtorch.bh import Quantize, crossbar, memristor
+from memtorch.bh import Quantize, crossbar, memristor, nonideality
 from memtorch.bh.crossbar import (
     Crossbar,
     Scheme,
@@ -36,6 +36,7 @@ __all__ = [
     "init_crossbar",
     "memristor",
     "naive_program",
+    "nonideality",
     "quant_methods",
     "quantize",
     "tile_matmul",
