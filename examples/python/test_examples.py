@@ -25,11 +25,11 @@ def test_the_script_runs_and_prints(script: str, tmp_path: pathlib.Path) -> None
 
 
 def test_all_scripts_are_found() -> None:
-    assert SCRIPTS == ["patch_a_network.py", "single_device.py", "variability.py"]
+    assert SCRIPTS == ["own_nonideality.py", "patch_a_network.py", "single_device.py", "variability.py"]
 
 
 def numbers(output: str, unit: str) -> list[float]:
-    return [float(text) for text in re.findall(rf"([-+\d.]+) {unit}\b", output)]
+    return [float(text) for text in re.findall(rf"([-+\d.]+) {unit}(?!\w)", output)]
 
 
 def test_patching_without_converters_keeps_the_accuracy_and_two_bits_destroy_it(tmp_path: pathlib.Path) -> None:
@@ -54,6 +54,15 @@ def test_the_error_grows_with_the_variability(tmp_path: pathlib.Path) -> None:
     errors = [float(text.split()[2]) for text in output.splitlines()[1:]]
     assert errors[0] == 0
     assert errors == sorted(set(errors))
+
+
+def test_each_non_ideality_adds_to_the_error(tmp_path: pathlib.Path) -> None:
+    output = run([str(FOLDER / "own_nonideality.py")], tmp_path)
+    errors = numbers(output, "%")
+    assert errors == sorted(set(errors))
+    assert errors[0] == 0
+    # int(0.01 N) + int(0.02 N) devices of each of two crossbars, for the 2048 and the 320 devices of a layer's crossbar
+    assert numbers(output, "devices") == [2 * (20 + 40) + 2 * (3 + 6)]
 
 
 def test_the_code_of_the_readme_runs(tmp_path: pathlib.Path) -> None:
