@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 from torch.distributions import Distribution, Normal
 
 from memtorch._errors import check_bool, check_mapping, invalid
-from memtorch.bh._device_array import DeviceArray
 from memtorch.bh.nonideality._effects import Effect, Layer, act_on
 from memtorch.bh.StochasticParameter import StochasticParameter
 
@@ -71,8 +69,6 @@ def cycle_variability_effect(
 
     def plan(crossbar: Any) -> Callable[[], None]:
         devices = crossbar.devices
-        if not isinstance(devices, DeviceArray):
-            return partial(devices.set_params, **samplers)
         drawn = devices.new_params(**samplers)
         return lambda: devices.move(None, drawn)
 

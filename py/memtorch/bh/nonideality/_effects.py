@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -134,17 +133,8 @@ def planned_move(
             own = g.double().reciprocal_()
             fixed = isinstance(bound, float)
             params[name] = own.masked_fill_(~outside, bound) if fixed else torch.where(outside, own, bound)
-    if not isinstance(devices, DeviceArray):
-        return partial(_rewrite, devices, g, params)
     new = devices.new_params(**params, fresh=list(params))
     return lambda: devices.move(g, new)
-
-
-def _rewrite(devices: Any, g: Tensor, params: Mapping[str, Any]) -> None:
-    """Gives devices that are Python objects new parameters and conductances."""
-    if params:
-        devices.set_params(**params)
-    devices.write_g(g)
 
 
 def bound_arguments(op: str, name: str, model: Callable[..., Any], kwargs: Any) -> dict[str, Any]:
