@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from layer_tools import patched
 from nonideality_tools import EPS, assert_agrees, assert_same_state, everything, layer
+from python_models import PythonDrift
 from torch import nn
 
 import memtorch
 from memtorch import InvalidArgument
-from memtorch.bh.memristor import Stanford_PKU
+from memtorch.bh.memristor import LinearIonDrift, Stanford_PKU
 from memtorch.bh.nonideality import (
     NonIdeality,
     apply_cycle_variability,
@@ -167,6 +168,25 @@ def test_any_list_keeps_the_devices_whole_and_persists(effects):
             # A level is rounded to float32: relative to a step, 6 times the range's share of it.
             slack = 6 * 2 * EPS * high / (high - low)
             assert bool(((levels - levels.round()).abs() <= slack)[~stuck].all())
+
+
+@pytest.mark.parametrize("effect", ARGUMENTS)
+def test_devices_written_in_python_take_every_effect(effect):
+    built_in, mine = model(model=LinearIonDrift), model(model=PythonDrift)
+    arguments = dict(ARGUMENTS[effect])
+    if effect is NonIdeality.CycleVariability:
+        arguments = {"r_off_kwargs": {"loc": 9e3, "scale": 500}, "r_on_kwargs": {"loc": 120, "scale": 10}}
+    for one in (built_in, mine):
+        torch.manual_seed(6)
+        apply_nonidealities(one, [effect], **arguments)
+    for layer_of in (lambda one: one[0][0], lambda one: one[1]):
+        for a, b in zip(layer_of(built_in).crossbars, layer_of(mine).crossbars, strict=True):
+            # The same arithmetic on float32 conductances; a device's own state rounds once more.
+            torch.testing.assert_close(a.devices.g, b.devices.g, rtol=2 * EPS, atol=0)
+            assert (a.devices.stuck is None) == (b.devices.stuck is None)
+            assert a.devices.stuck is None or torch.equal(a.devices.stuck, b.devices.stuck)
+            for name in ("r_on", "r_off"):
+                torch.testing.assert_close(a.devices.column(name), b.devices.column(name), rtol=2 * EPS, atol=0)
 
 
 def test_crossbars_that_layers_share_are_changed_once():

@@ -95,39 +95,18 @@ class DeviceColumns(VersionedColumns):
             "noise": {"key": self._noise_key, "draws": self._noise_draws},
         }
 
-    def set_extra_state(self, state: Any) -> None:
-        """Does nothing: ``_load_from_state_dict`` takes the extra state together with the tensors."""
-
-    def _load_from_state_dict(
-        self,
-        state_dict: Mapping[str, Any],
-        prefix: str,
-        local_metadata: Any,
-        strict: bool,
-        missing_keys: list[str],
-        unexpected_keys: list[str],
-        error_msgs: list[str],
-    ) -> None:
-        mine = self.part_of(state_dict, prefix)
-        if not mine:  # torch passes strict=True always, and decides itself what missing keys mean
-            missing_keys += [f"{prefix}{name}" for name in (*self._buffers, "_extra_state")]
-            return
-        differences = self.differences(mine)
-        if differences:
-            error_msgs.append(f"{prefix.rstrip('.') or 'devices'}: [load_state_dict] {'; '.join(differences)}")
-            return
-        extra = mine.pop("_extra_state")
+    def _load(self, mine: Mapping[str, Any]) -> None:
+        extra = mine["_extra_state"]
         with torch.no_grad():
             for name, tensor in mine.items():
                 if name.startswith("param_"):
                     self._set_column(name[len("param_") :], tensor.to(self.g.device, torch.float64, copy=True))
-                elif name != "stuck":
+                elif name not in ("stuck", "_extra_state"):
                     self.buffer(name).copy_(tensor)
         for name, value in extra["shared"].items():
             self._set_column(str(name), float(value))
         self.time_series_resolution = float(extra["time_series_resolution"])
         self._load_limits(mine.get("stuck"), extra)
-        self._state_mark = None
 
     def _load_limits(self, stuck: Tensor | None, extra: Mapping[str, Any]) -> None:
         self._buffers.pop("stuck", None)
@@ -137,11 +116,6 @@ class DeviceColumns(VersionedColumns):
         self._finite_states = extra.get("finite_states")
         noise = extra.get("noise", {"key": None, "draws": 0})
         self._noise_key, self._noise_draws = noise["key"], noise["draws"]
-
-    @staticmethod
-    def part_of(state_dict: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-        """What a model's state_dict holds for the array at ``prefix``."""
-        return {key[len(prefix) :]: value for key, value in state_dict.items() if key.startswith(prefix)}
 
     def differences(self, mine: Mapping[str, Any]) -> list[str]:
         """Why a state_dict cannot be loaded, one reason each: another version, model or shape, other columns."""

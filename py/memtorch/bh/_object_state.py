@@ -137,30 +137,11 @@ class ObjectState(VersionedColumns):
             "attributes": _packed([_attributes(device) for device in self._objects]),
         }
 
-    def set_extra_state(self, state: Any) -> None:
-        """Does nothing: ``_load_from_state_dict`` takes the extra state together with the tensors."""
-
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         self.sync()
         super()._save_to_state_dict(destination, prefix, keep_vars)
 
-    def _load_from_state_dict(
-        self,
-        state_dict: Mapping[str, Any],
-        prefix: str,
-        local_metadata: Any,
-        strict: bool,
-        missing_keys: list[str],
-        unexpected_keys: list[str],
-        error_msgs: list[str],
-    ) -> None:
-        mine = {key[len(prefix) :]: value for key, value in state_dict.items() if key.startswith(prefix)}
-        if not mine and not strict:
-            return
-        differences = self.differences(mine)
-        if differences:
-            error_msgs.append(f"{prefix.rstrip('.') or 'devices'}: [load_state_dict] {'; '.join(differences)}")
-            return
+    def _load(self, mine: Mapping[str, Any]) -> None:
         extra = mine["_extra_state"]
         for device, attributes in zip(self._objects, _unpacked(extra["attributes"], len(self._objects)), strict=True):
             _restore(device, attributes)
@@ -171,7 +152,6 @@ class ObjectState(VersionedColumns):
         self._finite_states = extra["finite_states"]
         stuck = mine.get("stuck")
         self._buffers["stuck"] = None if stuck is None else stuck.to(column.device, torch.bool, copy=True)
-        self._state_mark = None
 
     def differences(self, mine: Mapping[str, Any]) -> list[str]:
         """Why a state_dict cannot be loaded, one reason each: another version, model or shape, other tensors."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
-__all__ = ["VersionedColumns"]
+__all__ = ["VersionedColumns", "part_of"]
 
 
 class VersionedColumns(nn.Module):
@@ -42,3 +42,42 @@ class VersionedColumns(nn.Module):
         super().__setstate__(state)
         # The mark names a version of the original's memory; a copy's could match it by accident.
         self._state_mark = None
+
+    # ---- Loading a state_dict --------------------------------------------------------------------------------------
+
+    def set_extra_state(self, state: Any) -> None:
+        """Does nothing: ``_load`` takes the extra state together with the tensors."""
+
+    def differences(self, mine: Mapping[str, Any]) -> list[str]:
+        """Why a state_dict of this module alone cannot be loaded, one reason each; empty if it can."""
+        raise NotImplementedError
+
+    def _load(self, mine: Mapping[str, Any]) -> None:
+        """Takes over a state_dict that has no differences."""
+        raise NotImplementedError
+
+    def _load_from_state_dict(
+        self,
+        state_dict: Mapping[str, Any],
+        prefix: str,
+        local_metadata: Any,
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        mine = part_of(state_dict, prefix)
+        if not mine:  # torch passes strict=True always, and decides itself what missing keys mean
+            missing_keys += [f"{prefix}{name}" for name in (*self._buffers, "_extra_state")]
+            return
+        differences = self.differences(mine)
+        if differences:
+            error_msgs.append(f"{prefix.rstrip('.') or 'devices'}: [load_state_dict] {'; '.join(differences)}")
+            return
+        self._load(mine)
+        self._state_mark = None
+
+
+def part_of(state_dict: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """What the state_dict of a model holds for the module at ``prefix``."""
+    return {key[len(prefix) :]: value for key, value in state_dict.items() if key.startswith(prefix)}

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from memtorch._errors import check_bool, check_int, invalid
-from memtorch.bh._device_columns import DeviceColumns
+from memtorch.bh._versioned_columns import VersionedColumns, part_of
 from memtorch.mn._patched import PatchedLayer, all_or_none
 from memtorch.mn._report import PatchReport, summary
 
@@ -141,8 +141,8 @@ def check_loadable(
     found = []
     for path, module in model.named_modules():
         start = f"{prefix}{path}." if path else prefix
-        if isinstance(module, DeviceColumns):
-            mine = module.part_of(state_dict, start)
+        if isinstance(module, VersionedColumns):
+            mine = part_of(state_dict, start)
             if mine:
                 found += [f"{start.rstrip('.')}: {difference}" for difference in module.differences(mine)]
             continue
