@@ -6,13 +6,15 @@ import copy
 import importlib
 import itertools
 import math
+import pathlib
+import re
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layer_tools import patched
-from nonideality_tools import EPS, assert_agrees, assert_same_state, everything, layer
+from nonideality_tools import EPS, assert_agrees, assert_same_state, everything, layer, used_cells
 from python_models import PythonDrift
 from torch import nn
 
@@ -79,6 +81,16 @@ def model(**options):
     torch.manual_seed(2)
     net = nn.Sequential(nn.Sequential(nn.Linear(9, 6), nn.ReLU()), nn.Linear(6, 4))
     return patched(net, **{"tile_shape": (4, 5), **options})
+
+
+def test_the_example_of_the_document_runs():
+    document = pathlib.Path(__file__).parents[2] / "docs/nonidealities.md"
+    (example,) = re.findall(r"```python\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
+    names = {}
+    exec(compile(example, str(document), "exec"), names)
+    devices = names["patched"][0].crossbars[0].devices
+    assert devices.finite_states == 16
+    assert int(devices.stuck.sum()) == int(0.01 * 2048) + int(0.025 * 2048)
 
 
 def test_names_stand_where_they_did():
@@ -223,6 +235,17 @@ def test_a_function_of_the_users_is_an_effect_too():
     assert seen == [one[0][0], one[1]]
     devices = one[0][0].crossbars[0].devices
     torch.testing.assert_close(devices.g[~devices.stuck], (g * 0.5).clamp(1 / 1000)[~devices.stuck], rtol=EPS, atol=0)
+
+
+def test_recurrent_layers_are_reached_matrix_by_matrix():
+    torch.manual_seed(1)
+    one = patched(nn.ModuleList([nn.GRU(5, 4, num_layers=2), nn.Linear(4, 3)]))
+    seen = []
+    apply_nonidealities(one, [seen.append, NonIdeality.DeviceFaults], **FAULTS)
+    assert seen == [*one[0].readers(), one[1]]
+    for crossbar in itertools.chain.from_iterable(part.crossbars for part in seen):
+        n = crossbar.rows * crossbar.columns
+        assert int(crossbar.devices.stuck[used_cells(crossbar)].sum()) == int(0.1 * n) + int(0.15 * n)
 
 
 def test_a_model_without_memristive_layers_is_warned_about():

@@ -155,7 +155,7 @@ def apply_nonidealities(
     if not isinstance(model, nn.Module):
         invalid(op, "model", type(model).__name__, "be a torch.nn.Module")
     effects = _prepared(op, non_idealities, kwargs)
-    layers = [module for module in model.modules() if crossbars_of(module)]
+    layers = [module for module in model.modules() if _reads_crossbars(module)]
     if not layers:
         warnings.warn(f"[{op}] nothing was changed: the model has no memristive layer", stacklevel=2)
     crossbars = list({id(crossbar): crossbar for layer in layers for crossbar in crossbars_of(layer)}.values())
@@ -163,6 +163,13 @@ def apply_nonidealities(
         for effect in effects:
             effect.act(layers if effect.on_layer else crossbars)
     return model
+
+
+def _reads_crossbars(module: nn.Module) -> bool:
+    """Whether a module has crossbars that are not those of layers inside it (a recurrent layer lists its parts')."""
+    own = crossbars_of(module)
+    inside = {id(c) for part in module.modules() if part is not module for c in crossbars_of(part)} if own else set()
+    return any(id(crossbar) not in inside for crossbar in own)
 
 
 def required(kwargs: Mapping[str, Any], names: Iterable[str], op: str = "apply_nonidealities") -> None:
