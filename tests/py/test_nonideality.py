@@ -20,7 +20,8 @@ from torch import nn
 
 import memtorch
 from memtorch import InvalidArgument
-from memtorch.bh.memristor import LinearIonDrift, Stanford_PKU
+from memtorch.bh.crossbar import naive_program
+from memtorch.bh.memristor import VTEAM, LinearIonDrift, Stanford_PKU
 from memtorch.bh.nonideality import (
     NonIdeality,
     apply_cycle_variability,
@@ -199,6 +200,37 @@ def test_devices_written_in_python_take_every_effect(effect):
             assert a.devices.stuck is None or torch.equal(a.devices.stuck, b.devices.stuck)
             for name in ("r_on", "r_off"):
                 torch.testing.assert_close(a.devices.column(name), b.devices.column(name), rtol=2 * EPS, atol=0)
+
+
+def test_programming_by_pulses_leaves_stuck_cells_and_ends_at_states():
+    mine = layer("double, tiled")
+    effects = [NonIdeality.DeviceFaults, NonIdeality.FiniteConductanceStates]
+    apply_nonidealities(mine, effects, **arguments_of(effects))
+    crossbar = mine.crossbars[0]
+    stuck, before = crossbar.devices.stuck, crossbar.devices.g.clone()
+    params = dict(VTEAM.programming_params)
+    crossbar.devices.time_series_resolution = params.pop("time_series_resolution")
+    target = torch.empty(12, 20).uniform_(1 / 900, 1 / 60)
+    with pytest.warns(UserWarning, match="faulty"):
+        crossbar.write_conductance_matrix(target, False, naive_program, {"rel_tol": 0.05, **params})
+    devices = crossbar.devices
+    assert torch.equal(devices.g[stuck], before[stuck])
+    steps = (devices.g.double() - 1 / 1000) / (1 / 50 - 1 / 1000) * 6
+    # float32 conductances of up to 0.02, in steps of 0.0032
+    torch.testing.assert_close(steps[~stuck], steps.round()[~stuck], rtol=0, atol=6 * 2 * EPS)
+    # Within rel_tol of the target, then to the nearest state: half a step, and 5 % of at most 6 steps.
+    wanted = (target.T.double() - 1 / 1000) / (1 / 50 - 1 / 1000) * 6
+    reached = (crossbar.matrix().double() - 1 / 1000) / (1 / 50 - 1 / 1000) * 6
+    works = ~gathered(stuck, crossbar)
+    assert float((reached - wanted)[works].abs().max()) < 0.5 + 0.05 * 6.4
+
+
+def gathered(mask, crossbar):
+    """A mask of devices as one of the matrix [rows, columns]."""
+    matrix = torch.zeros(crossbar.rows, crossbar.columns, dtype=torch.bool)
+    for point, row, column in crossbar._used_cells():
+        matrix[row, column] = mask[point]
+    return matrix
 
 
 def test_crossbars_that_layers_share_are_changed_once():

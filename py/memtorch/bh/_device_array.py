@@ -443,7 +443,7 @@ class DeviceArray(DeviceIndexing, DeviceRows):
         *,
         rows: slice | None = None,
     ) -> None:
-        """Programs the selected devices by pulses (engine/program.h).
+        """Programs the selected devices by pulses (engine/program.h); they end at their finite states, if they have.
 
         Args:
             shape: (tiles, rows, columns): how the devices form tiles.
@@ -461,8 +461,13 @@ class DeviceArray(DeviceIndexing, DeviceRows):
             setattr(options, name, value)
         options.first_device = 0 if rows is None else rows.start
         self.sync()
-        options.seed = _ops.random_seed() if self._draws_noise() else 0
+        noise = self._draws_noise()
+        options.seed = self.noise_seed() if noise else 0
         self._call(_engine.program, shape, targets, selected, *report, options, rows=rows)
+        if noise:
+            self.count_draw()
+        if self.finite_states is not None:
+            self.settle(options.first_device + selected.nonzero()[0])
 
     def _draws_noise(self) -> bool:
         switch = getattr(self.memristor_model, "noise_switch", None)
