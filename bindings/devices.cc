@@ -13,6 +13,7 @@
 #include "bindings/arrays.h"
 #include "engine/devices/models.h"
 #include "engine/devices/windows.h"
+#include "engine/nonlinear_read.h"
 #include "engine/program.h"
 #include "engine/simulate.h"
 
@@ -48,6 +49,7 @@ nb::list FieldTable(const Field<Owner> (&fields)[n]) {
     row["unit"] = field.unit;
     row["range"] = RangeName(field.range);
     row["doc"] = field.doc;
+    row["shapes"] = field.shapes;
     table.append(row);
   }
   return table;
@@ -264,6 +266,63 @@ void BindProgramming(nb::module_& m) {
         "3 timeout, 4 faulty, 5 disturbed.");
 }
 
+void BindReadShape(const std::string& model, const nb::list& params, const Flat<const double>& v,
+                   const Flat<double>& shape, const std::optional<Flat<double>>& slope) {
+  const Columns columns("read_shape", model, params, 1);
+  const int64_t n = static_cast<int64_t>(v.size());
+  CheckSize("read_shape", "shape", shape, n);
+  if (slope) CheckSize("read_shape", "slope", *slope, n);
+  nb::gil_scoped_release unlocked;
+  ReadShape(model, columns.view(), v.data(), n, shape.data(), slope ? slope->data() : nullptr);
+}
+
+// The arguments that reads of tiles have in common. `partial`: their currents, or the gradients of these.
+template <class Array>
+NonlinearRead TilesOf(const char* op, const Columns& columns, const std::vector<int64_t>& grid,
+                      const Flat<const double>& v, const Array& partial) {
+  if (grid.size() != 4) Invalid(op, "grid must hold rows, columns, tile_rows, tile_columns");
+  NonlinearRead read{columns.view(), {grid[0], grid[1], grid[2], grid[3]}, v.data(), 0};
+  CheckGrid(op, read.grid);
+  if (v.ndim() != 2 || static_cast<int64_t>(v.shape(0)) != read.grid.rows) {
+    Invalid(op, "v must have shape [", read.grid.rows, ", inputs]");
+  }
+  read.inputs = static_cast<int64_t>(v.shape(1));
+  CheckSize(op, "partial", partial, read.grid.down() * read.inputs * read.grid.cols);
+  return read;
+}
+
+void BindReadNonlinear(const std::string& model, const nb::list& params, const AnyFlat& g,
+                       const std::vector<int64_t>& grid, const Flat<const double>& v, const Flat<double>& partial) {
+  const char* op = "read_nonlinear";
+  Columns columns(op, model, params, static_cast<int64_t>(g.size()));
+  columns.SetConductances(g);
+  const NonlinearRead read = TilesOf(op, columns, grid, v, partial);
+  nb::gil_scoped_release unlocked;
+  ReadNonlinear(model, read, partial.data());
+}
+
+void BindReadNonlinearGradient(const std::string& model, const nb::list& params, const AnyFlat& g,
+                               const std::vector<int64_t>& grid, const Flat<const double>& v,
+                               const Flat<const double>& partial_grad, const Flat<double>& v_grad) {
+  const char* op = "read_nonlinear_gradient";
+  Columns columns(op, model, params, static_cast<int64_t>(g.size()));
+  columns.SetConductances(g);
+  const NonlinearRead read = TilesOf(op, columns, grid, v, partial_grad);
+  CheckSize(op, "v_grad", v_grad, static_cast<int64_t>(v.size()));
+  nb::gil_scoped_release unlocked;
+  ReadNonlinearGradient(model, read, partial_grad.data(), v_grad.data());
+}
+
+void BindReadSimulated(const std::string& model, const nb::list& params, const StateArrays& state, const AnyFlat& g,
+                       double dt, const std::vector<int64_t>& grid, const Flat<const double>& v,
+                       const Flat<double>& partial, uint64_t seed, const std::optional<AnyFlat>& stuck) {
+  const char* op = "read_simulated";
+  const Columns columns = FullColumns(op, model, params, state, g, stuck);
+  const NonlinearRead read = TilesOf(op, columns, grid, v, partial);
+  nb::gil_scoped_release unlocked;
+  ReadSimulated(model, read, {dt, seed}, partial.data());
+}
+
 template <class Window>
 void ApplyWindow(const char* op, const Flat<const double>& x, const Flat<double>& out, Window&& window) {
   CheckSize(op, "out", out, static_cast<int64_t>(x.size()));
@@ -293,6 +352,22 @@ void BindWindows(nb::module_& m) {
       "x"_a, "p"_a, "j"_a, "out"_a.noconvert(), "Prodromakis' window of x [n] into out [n].");
 }
 
+void BindReads(nb::module_& m) {
+  m.def(
+      "read_shape", &BindReadShape, "model"_a, "params"_a, "v"_a, "shape"_a.noconvert(),
+      "slope"_a.noconvert() = nb::none(),
+      "Shapes (V) of voltages [n]: the current of a device is its shape times its conductance. Slope: the derivative.");
+  m.def("read_nonlinear", &BindReadNonlinear, "model"_a, "params"_a, "g"_a.noconvert(), "grid"_a, "v"_a,
+        "partial"_a.noconvert(),
+        "Currents partial [tiles down, inputs, columns] of tiles g at voltages v [rows, inputs], each device with its "
+        "own I-V curve. grid: rows, columns, tile_rows, tile_columns.");
+  m.def("read_nonlinear_gradient", &BindReadNonlinearGradient, "model"_a, "params"_a, "g"_a.noconvert(), "grid"_a,
+        "v"_a, "partial_grad"_a, "v_grad"_a.noconvert(), "The derivative of read_nonlinear by v.");
+  m.def("read_simulated", &BindReadSimulated, "model"_a, "params"_a, "state"_a.noconvert(), "g"_a.noconvert(), "dt"_a,
+        "grid"_a, "v"_a, "partial"_a.noconvert(), "seed"_a = 0, "stuck"_a.noconvert() = nb::none(),
+        "Currents of tiles whose devices make one step of dt for each input vector, one after the other.");
+}
+
 }  // namespace
 
 void BindDevices(nb::module_& m) {
@@ -318,6 +393,7 @@ void BindDevices(nb::module_& m) {
       },
       "op"_a, "model"_a, "params"_a, "size"_a, "Raises unless every parameter of every device is in its range.");
   BindProgramming(m);
+  BindReads(m);
   BindWindows(m);
 }
 

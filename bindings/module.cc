@@ -53,7 +53,9 @@ const char* IsaName() {
 
 NB_MODULE(_engine, m) {
   using namespace nanobind::literals;
-  m.doc() = "The memtorch engine. Private: memtorch._ops and memtorch.bh._device_array are its only callers.";
+  m.doc() =
+      "The memtorch engine. Private: memtorch._ops, memtorch._read_ops and memtorch.bh._device_array are its only "
+      "callers.";
   memtorch::BindErrors(m);
   memtorch::BindDevices(m);
   memtorch::BindQuantize(m);

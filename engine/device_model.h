@@ -23,6 +23,9 @@
 //     static void Advance(const Params&, const Drive&, State&, double last_current, double normal);
 //     static double Current(const Params&, const Drive&, const State&);    amperes
 //     static double Conductance(const Params&, const State&);              siemens, what `g` holds
+//     static double Shape(const Params&, double v);        of the I-V curve, volts: Current = Shape(v) * Conductance in
+//                                                          every state
+//     static double ShapeSlope(const Params&, double v);   its derivative
 //     static State FromConductance(const Params&, double g);               its inverse, g within [1/r_off, 1/r_on]
 //     static State Initial(const Params&);                                 a fresh device
 //     static bool UsesNoise(const Params&);                                whether Advance reads `normal`
@@ -58,6 +61,7 @@ struct Field {
   Range range;
   const char* doc;
   bool selects = false;  // chooses between formulas: loops are compiled once for its default and once for any value
+  bool shapes = false;   // Shape depends on it
 };
 
 // Pulses for write-verify programming (engine/program.h) that reach every target within rel_tol.

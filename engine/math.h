@@ -191,6 +191,11 @@ MT_HD double Sinh(double x) {
   return WithSign(half < 1e18 ? half + half / (2 * half + 1) : half, x);
 }
 
+MT_HD double Cosh(double x) {
+  const double sinh = Sinh(x);
+  return Abs(sinh) < 1e18 ? Sqrt(1 + sinh * sinh) : Abs(sinh);  // the 1 is lost beyond, and the square overflows
+}
+
 MT_HD double Tanh(double x) {
   // |t| / (t + 2) with t = e^(+-2|x|) - 1, the sign that loses less; tanh 30 is 1 to the last bit.
   const double a = Min(Abs(x), 30);

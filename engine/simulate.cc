@@ -1,7 +1,6 @@
 #include "engine/simulate.h"
 
-#include <atomic>
-
+#include "engine/column_checks.h"
 #include "engine/device_model.h"
 #include "engine/devices/models.h"
 #include "engine/parallel.h"
@@ -20,67 +19,6 @@ constexpr int64_t kFewDevices = 128;
 
 const SimulateKernels& Kernels() { return Select(baseline::kSimulate, avx2::kSimulate, avx512::kSimulate); }
 
-bool Finite(double x) { return x - x == 0; }
-
-// The first i in [0, n) for which bad(i), or n. Threaded; bad must be cheap to evaluate for all.
-template <class Predicate>
-int64_t FirstOf(int64_t n, const Predicate& bad) {
-  std::atomic<int64_t> first{n};
-  ParallelFor(n, 4 * kManyDevices, [&](int64_t begin, int64_t end) {
-    bool any = false;
-    for (int64_t i = begin; i < end; ++i) any |= bad(i);
-    if (!any) return;
-    while (!bad(begin)) ++begin;
-    int64_t known = first.load();
-    while (begin < known && !first.compare_exchange_weak(known, begin)) {
-    }
-  });
-  return first.load();
-}
-
-template <class M>
-typename M::Params ParamsOf(const DeviceView& devices, int64_t device) {
-  return LoadParams<M>([&](size_t i) { return devices.params[i].data[device * devices.params[i].stride]; });
-}
-
-template <class M>
-bool IsShared(const DeviceView& devices) {
-  for (int i = 0; i < kParamCount<M>; ++i) {
-    if (devices.params[i].stride != 0) return false;
-  }
-  return true;
-}
-
-template <class M>
-void CheckParamValues(const char* op, const DeviceView& devices) {
-  for (int i = 0; i < kParamCount<M>; ++i) {
-    const auto& field = M::kParams[i];
-    const ParamColumn& column = devices.params[i];
-    const int64_t n = column.stride == 0 ? 1 : devices.size;
-    const int64_t bad = FirstOf(n, [&](int64_t device) { return !InRange(field.range, column.data[device]); });
-    if (bad == n) continue;
-    const std::string whose = column.stride == 0 ? "" : " of device " + std::to_string(bad);
-    Invalid(op, field.name, whose, " ", Quantity(column.data[bad], field.unit), " must be ",
-            RangeText(field.range, column.data[bad]));
-  }
-  const bool shared = IsShared<M>(devices);
-  const int64_t n = shared ? 1 : devices.size;
-  const int64_t bad = FirstOf(n, [&](int64_t device) { return !M::Conflict(ParamsOf<M>(devices, device)).empty(); });
-  if (bad == n) return;
-  Invalid(op, shared ? "" : "device " + std::to_string(bad) + ": ", M::Conflict(ParamsOf<M>(devices, bad)));
-}
-
-template <class M>
-void CheckState(const char* op, const DeviceView& devices) {
-  for (int i = 0; i < kStateCount<M>; ++i) {
-    const double* column = devices.state[i];
-    const int64_t bad = FirstOf(devices.size, [&](int64_t device) { return !Finite(column[device]); });
-    if (bad == devices.size) continue;
-    Invalid(op, M::kState[i].name, " of device ", bad, " ", Quantity(column[bad], M::kState[i].unit),
-            " must be finite");
-  }
-}
-
 void CheckVoltages(const char* op, const DeviceView& devices, const Waveform& waveform) {
   const int64_t stride = waveform.device_stride;
   const int64_t rows = stride == 0 ? 1 : devices.size;
@@ -92,12 +30,6 @@ void CheckVoltages(const char* op, const DeviceView& devices, const Waveform& wa
   if (bad == n) return;
   const std::string whose = stride == 0 ? "" : " of device " + std::to_string(bad / waveform.steps);
   Invalid(op, "waveform sample ", bad % waveform.steps, whose, " (", at(bad), " V) must be finite");
-}
-
-template <class M>
-bool AnyNoise(const DeviceView& devices) {
-  const int64_t n = IsShared<M>(devices) ? 1 : devices.size;
-  return FirstOf(n, [&](int64_t device) { return M::UsesNoise(ParamsOf<M>(devices, device)); }) < n;
 }
 
 void WriteConductance(const DeviceView& devices, int64_t device, double g) {

@@ -50,10 +50,10 @@ struct DataDriven {
       {&Params::r_n_0, "r_n_0", 29304.82557, "ohm", Range::kAny, "Boundary for V < 0 at V = 0."},
       {&Params::r_n_1, "r_n_1", 23692.77225, "ohm/V", Range::kAny, "Slope of the boundary for V < 0."},
       {&Params::eta, "eta", 1, "", Range::kAny, "Polarity: 1, or -1 for a device mounted the other way round."},
-      {&Params::a_p, "a_p", 0.24, "V", Range::kPositive, "Scale of the current for V > 0."},
-      {&Params::a_n, "a_n", 0.24, "V", Range::kPositive, "Scale of the current for V < 0."},
-      {&Params::b_p, "b_p", 3, "1/V", Range::kPositive, "Steepness of the current for V > 0."},
-      {&Params::b_n, "b_n", 3, "1/V", Range::kPositive, "Steepness of the current for V < 0."},
+      {&Params::a_p, "a_p", 0.24, "V", Range::kPositive, "Scale of the current for V > 0.", false, true},
+      {&Params::a_n, "a_n", 0.24, "V", Range::kPositive, "Scale of the current for V < 0.", false, true},
+      {&Params::b_p, "b_p", 3, "1/V", Range::kPositive, "Steepness of the current for V > 0.", false, true},
+      {&Params::b_n, "b_n", 3, "1/V", Range::kPositive, "Steepness of the current for V < 0.", false, true},
   };
   static constexpr Field<State> kState[] = {
       {&State::r, "r", 1280, "ohm", Range::kPositive, "Resistance; g is its inverse."},
@@ -93,6 +93,15 @@ struct DataDriven {
 
   MT_HD static double Current(const Params&, const Drive& drive, const State& s) { return drive.scale / s.r; }
   MT_HD static double Conductance(const Params&, const State& s) { return 1 / s.r; }
+
+  MT_HD static double Shape(const Params& p, double v) {
+    return (v > 0 ? p.a_p : p.a_n) * Sinh((v > 0 ? p.b_p : p.b_n) * v);
+  }
+  MT_HD static double ShapeSlope(const Params& p, double v) {
+    const double b = v > 0 ? p.b_p : p.b_n;
+    return (v > 0 ? p.a_p : p.a_n) * b * Cosh(b * v);
+  }
+
   MT_HD static State FromConductance(const Params&, double g) { return {1 / g}; }
   MT_HD static State Initial(const Params& p) { return {p.r_on}; }
   MT_HD static bool UsesNoise(const Params&) { return false; }

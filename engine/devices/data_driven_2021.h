@@ -46,10 +46,10 @@ struct DataDriven2021 {
       {&Params::r_p_1, "r_p_1", -672.930205, "ohm/V", Range::kAny, "Slope of the boundary for V > 0."},
       {&Params::r_n_0, "r_n_0", 649.413746, "ohm", Range::kAny, "Boundary for V < 0 at V = 0."},
       {&Params::r_n_1, "r_n_1", -1474.32358, "ohm/V", Range::kAny, "Slope of the boundary for V < 0."},
-      {&Params::a_p, "a_p", 0.32046175, "V", Range::kPositive, "Scale of the current for V > 0."},
-      {&Params::a_n, "a_n", 0.32046175, "V", Range::kPositive, "Scale of the current for V < 0."},
-      {&Params::b_p, "b_p", 2.71689828, "1/V", Range::kPositive, "Steepness of the current for V > 0."},
-      {&Params::b_n, "b_n", 2.71689828, "1/V", Range::kPositive, "Steepness of the current for V < 0."},
+      {&Params::a_p, "a_p", 0.32046175, "V", Range::kPositive, "Scale of the current for V > 0.", false, true},
+      {&Params::a_n, "a_n", 0.32046175, "V", Range::kPositive, "Scale of the current for V < 0.", false, true},
+      {&Params::b_p, "b_p", 2.71689828, "1/V", Range::kPositive, "Steepness of the current for V > 0.", false, true},
+      {&Params::b_n, "b_n", 2.71689828, "1/V", Range::kPositive, "Steepness of the current for V < 0.", false, true},
   };
   static constexpr Field<State> kState[] = {
       {&State::r, "r", 1600, "ohm", Range::kPositive, "Resistance; g is its inverse."},
@@ -80,6 +80,15 @@ struct DataDriven2021 {
 
   MT_HD static double Current(const Params&, const Drive& drive, const State& s) { return drive.scale / s.r; }
   MT_HD static double Conductance(const Params&, const State& s) { return 1 / s.r; }
+
+  MT_HD static double Shape(const Params& p, double v) {
+    return (v > 0 ? p.a_p : p.a_n) * Sinh((v > 0 ? p.b_p : p.b_n) * v);
+  }
+  MT_HD static double ShapeSlope(const Params& p, double v) {
+    const double b = v > 0 ? p.b_p : p.b_n;
+    return (v > 0 ? p.a_p : p.a_n) * b * Cosh(b * v);
+  }
+
   MT_HD static State FromConductance(const Params&, double g) { return {1 / g}; }
   MT_HD static State Initial(const Params& p) { return {p.r_on}; }
   MT_HD static bool UsesNoise(const Params&) { return false; }

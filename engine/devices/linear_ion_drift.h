@@ -77,6 +77,9 @@ struct LinearIonDrift {
 
   MT_HD static double Conductance(const Params& p, const State& s) { return 1 / (p.r_on * s.x + p.r_off * (1 - s.x)); }
 
+  MT_HD static double Shape(const Params&, double v) { return v; }
+  MT_HD static double ShapeSlope(const Params&, double) { return 1; }
+
   MT_HD static State FromConductance(const Params& p, double g) {
     return {Clamp((p.r_off - 1 / g) / (p.r_off - p.r_on), 0, 1)};
   }

@@ -47,9 +47,10 @@ struct StanfordPku {
       {&Params::gap_init, "gap_init", 2e-10, "m", Range::kAny,
        "Gap of a fresh device, moved into the bounds that r_on and r_off set."},
       {&Params::g_0, "g_0", 0.25e-9, "m", Range::kPositive, "Length over which the current falls by e."},
-      {&Params::V_0, "V_0", 0.25, "V", Range::kPositive, "Voltage scale of the current."},
+      {&Params::V_0, "V_0", 0.25, "V", Range::kPositive, "Voltage scale of the current.", false, true},
       {&Params::I_0, "I_0", 1e-3, "A", Range::kPositive, "Current scale."},
-      {&Params::read_voltage, "read_voltage", 0.1, "V", Range::kPositive, "Voltage at which g is the conductance."},
+      {&Params::read_voltage, "read_voltage", 0.1, "V", Range::kPositive, "Voltage at which g is the conductance.",
+       false, true},
       {&Params::T_init, "T_init", 298, "K", Range::kPositive, "Ambient temperature."},
       {&Params::R_th, "R_th", 2.1e3, "K/W", Range::kNonNegative, "Thermal resistance."},
       {&Params::gamma_init, "gamma_init", 16, "", Range::kAny, "Field enhancement at a closed gap."},
@@ -114,6 +115,13 @@ struct StanfordPku {
   }
 
   MT_HD static double Conductance(const Params& p, const State& s) { return p.read_scale * Exp(-s.gap / p.g_0); }
+
+  MT_HD static double Shape(const Params& p, double v) {
+    return p.read_voltage * (Sinh(v / p.V_0) / Sinh(p.read_voltage / p.V_0));
+  }
+  MT_HD static double ShapeSlope(const Params& p, double v) {
+    return p.read_voltage / p.V_0 * (Cosh(v / p.V_0) / Sinh(p.read_voltage / p.V_0));
+  }
 
   MT_HD static State FromConductance(const Params& p, double g) {
     return {Clamp(p.g_0 * Log(p.read_scale / g), p.gap_min, p.gap_max)};

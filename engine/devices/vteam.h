@@ -78,6 +78,9 @@ struct Vteam {
 
   MT_HD static double Conductance(const Params& p, const State& s) { return 1 / Resistance(p, s); }
 
+  MT_HD static double Shape(const Params&, double v) { return v; }
+  MT_HD static double ShapeSlope(const Params&, double) { return 1; }
+
   MT_HD static State FromConductance(const Params& p, double g) {
     const double r = 1 / g;
     const double w = p.exponential_iv != 0 ? Log(r / p.r_on) / p.lambda : (r - p.r_on) / (p.r_off - p.r_on);

@@ -1,7 +1,7 @@
 # Generated from the extension by ./tools/dev build --update-stub; a test compares the two.
 # Arrays are torch tensors on the CPU or NumPy arrays, of exactly the dtype that is stated.
 """
-The memtorch engine. Private: memtorch._ops and memtorch.bh._device_array are its only callers.
+The memtorch engine. Private: memtorch._ops, memtorch._read_ops and memtorch.bh._device_array are its only callers.
 """
 
 from collections.abc import Sequence
@@ -144,6 +144,24 @@ class ProgramOptions:
 def program(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]], g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], shape: tuple[int, int, int], target: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], selected: Annotated[NDArray[numpy.bool_] | Tensor, dict(order='C', device='cpu', writable=False)], pulses: Annotated[NDArray[numpy.int64] | Tensor, dict(order='C', device='cpu')], error: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')], outcome: Annotated[NDArray[numpy.uint8] | Tensor, dict(order='C', device='cpu')], forced: Annotated[NDArray[numpy.int64] | Tensor, dict(order='C', device='cpu')], options: ProgramOptions, stuck: Annotated[NDArray | Tensor, dict(order='C', device='cpu')] | None = None) -> None:
     """
     Programs the selected [size] devices, cells of tiles of shape (tiles, rows, columns), to target [size], siemens, by pulses. Of the report [size] the selected are written; outcome: 1 converged, 2 pulse limit, 3 timeout, 4 faulty, 5 disturbed.
+    """
+
+def read_shape(model: str, params: list, v: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], shape: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')], slope: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')] | None = None) -> None:
+    """
+    Shapes (V) of voltages [n]: the current of a device is its shape times its conductance. Slope: the derivative.
+    """
+
+def read_nonlinear(model: str, params: list, g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], grid: Sequence[int], v: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], partial: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]) -> None:
+    """
+    Currents partial [tiles down, inputs, columns] of tiles g at voltages v [rows, inputs], each device with its own I-V curve. grid: rows, columns, tile_rows, tile_columns.
+    """
+
+def read_nonlinear_gradient(model: str, params: list, g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], grid: Sequence[int], v: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], partial_grad: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], v_grad: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]) -> None:
+    """The derivative of read_nonlinear by v."""
+
+def read_simulated(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]], g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], dt: float, grid: Sequence[int], v: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], partial: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')], seed: int = 0, stuck: Annotated[NDArray | Tensor, dict(order='C', device='cpu')] | None = None) -> None:
+    """
+    Currents of tiles whose devices make one step of dt for each input vector, one after the other.
     """
 
 def joglekar(x: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], p: float, out: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]) -> None:

@@ -26,10 +26,12 @@ __all__ = [
     "engine_threads",
     "gather_tiles",
     "models",
+    "partial_sums",
     "quantize",
     "random_normal_",
     "random_seed",
     "random_uniform_",
+    "row_tiles",
     "scatter_tiles",
     "scatter_tiles_",
     "tile_ends",
@@ -290,14 +292,22 @@ def tiled_product(v: Tensor, matrix: Tensor, tile_shape: tuple[int, ...] | None,
     """
     if adc is None:
         return v @ matrix
-    rows, columns = matrix.shape
-    tile_rows, tile_columns = tile_shape or (rows, columns)
-    down = -(-rows // tile_rows)
-    padding = down * tile_rows - rows
-    v_parts = torch.nn.functional.pad(v, (0, padding)).unflatten(1, (down, tile_rows)).transpose(0, 1)
-    g_parts = torch.nn.functional.pad(matrix, (0, 0, 0, padding)).unflatten(0, (down, tile_rows))
-    partial = torch.bmm(v_parts, g_parts)  # [down, inputs, columns]
-    return adc(partial.unsqueeze(-1), tile_ends(columns, tile_columns)).squeeze(-1)
+    columns = matrix.shape[1]
+    tile_rows, tile_columns = tile_shape or tuple(matrix.shape)
+    return adc(partial_sums(v, matrix, tile_rows).unsqueeze(-1), tile_ends(columns, tile_columns)).squeeze(-1)
+
+
+def row_tiles(matrix: Tensor, tile_rows: int) -> Tensor:
+    """A matrix [rows, columns] cut between its rows: [tiles down, tile_rows, columns], filled up with zeros."""
+    padding = -matrix.shape[0] % tile_rows
+    return torch.nn.functional.pad(matrix, (0, 0, 0, padding)).unflatten(0, (-1, tile_rows))
+
+
+def partial_sums(v: Tensor, matrix: Tensor, tile_rows: int) -> Tensor:
+    """What each row of tiles gives: [tiles down, inputs, columns] (A) of v [inputs, rows] (V)."""
+    padding = -matrix.shape[0] % tile_rows
+    v_parts = torch.nn.functional.pad(v, (0, padding)).unflatten(1, (-1, tile_rows)).transpose(0, 1)
+    return torch.bmm(v_parts, row_tiles(matrix, tile_rows))
 
 
 # ---- Random numbers and windows -------------------------------------------------------------------------------------

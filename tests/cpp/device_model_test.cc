@@ -83,6 +83,45 @@ TYPED_TEST(DeviceModelTest, ResistanceIsCurrentAtAReadVoltage) {
   }
 }
 
+TYPED_TEST(DeviceModelTest, CurrentIsShapeTimesConductanceInEveryState) {
+  auto p = this->Default();
+  // Both signs of a shape's parameters, so that no two are equal.
+  double factor = 1;
+  for (const auto& field : TypeParam::kParams) {
+    if (field.shapes) p.*field.member *= factor += 0.07;
+  }
+  TypeParam::Derive(p);
+  for (const double g : this->Conductances(p, 9)) {
+    const auto s = TypeParam::FromConductance(p, g);
+    for (const double v : {-3.0, -0.4, -1e-9, 0.0, 1e-5, 0.3, 2.5}) {
+      const double current = TypeParam::Current(p, TypeParam::MakeDrive(p, v, TypeParam::kTimeStep), s);
+      // Some ten roundings, multiplied by the exponents of sinh and of the gap, 12 and 6.
+      EXPECT_NEAR(TypeParam::Shape(p, v) * TypeParam::Conductance(p, s), current, 1e-13 * std::fabs(current)) << v;
+    }
+  }
+}
+
+TYPED_TEST(DeviceModelTest, ShapeDependsOnTheParametersThatTheTableNames) {
+  for (const auto& field : TypeParam::kParams) {
+    auto p = this->Default();
+    const double old[] = {TypeParam::Shape(p, -1.3), TypeParam::Shape(p, 0.7)};
+    p.*field.member = p.*field.member * 1.1 + 1e-12;
+    TypeParam::Derive(p);
+    const bool same = TypeParam::Shape(p, -1.3) == old[0] && TypeParam::Shape(p, 0.7) == old[1];
+    EXPECT_EQ(same, !field.shapes) << field.name;
+  }
+}
+
+TYPED_TEST(DeviceModelTest, ShapeSlopeIsTheDerivative) {
+  const auto p = this->Default();
+  const double h = 1e-5;
+  for (const double v : {-2.0, -0.3, 0.01, 1.7}) {
+    const double central = (TypeParam::Shape(p, v + h) - TypeParam::Shape(p, v - h)) / (2 * h);
+    // The central difference is off by (h/V_0)^2 / 6, and by the rounding of both values over h: 1e-9 together.
+    EXPECT_NEAR(TypeParam::ShapeSlope(p, v) / central, 1, 1e-8) << v;
+  }
+}
+
 TYPED_TEST(DeviceModelTest, FreshDeviceConductsBest) {
   const auto p = this->Default();
   const double g = TypeParam::Conductance(p, TypeParam::Initial(p));

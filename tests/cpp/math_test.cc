@@ -66,6 +66,8 @@ const Case kCases[] = {
     {"Log1p tiny", [](double x) { return Log1p(x); }, log1pl, 1e-300, 0.99, Case::kBothSigns, 1.0},
     {"Log1pPositive", [](double x) { return Log1pPositive(x); }, log1pl, 1e-300, 1e308, Case::kMagnitudes, 1.0},
     {"Log1pPositive near 1", [](double x) { return Log1pPositive(x); }, log1pl, 0, 3, Case::kEven, 1.0},
+    {"Cosh", [](double x) { return Cosh(x); }, coshl, 1e-300, 700, Case::kBothSigns, 3.0},
+    {"Cosh near 0", [](double x) { return Cosh(x); }, coshl, -2, 2, Case::kEven, 3.0},
     {"Sinh", [](double x) { return Sinh(x); }, sinhl, -710.4, 710.4, Case::kEven, 2.0},
     {"Sinh tiny", [](double x) { return Sinh(x); }, sinhl, 1e-300, 30, Case::kBothSigns, 2.0},
     {"Tanh", [](double x) { return Tanh(x); }, tanhl, -3, 3, Case::kEven, 2.2},

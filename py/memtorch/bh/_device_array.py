@@ -469,6 +469,31 @@ class DeviceArray(DeviceIndexing, DeviceRows):
         if self.finite_states is not None:
             self.settle(options.first_device + selected.nonzero()[0])
 
+    def read_simulated(self, v: Tensor, rows: int, columns: int) -> Tensor:
+        """Reads the matrix that the devices hold in tiles, one time step for each input vector; the states move.
+
+        Args:
+            v: [inputs, rows] volts.
+            rows: Of the matrix; word lines of padding cells are at 0 V.
+            columns: Likewise; padding columns are not read.
+
+        Returns:
+            [tiles down, inputs, columns] amperes, float64: what each row of tiles gives.
+
+        Raises:
+            InvalidArgument: Voltages that are not finite, or so large that a current would not be.
+        """
+        grid = [rows, columns, *self._shape[-2:]]
+        partial = torch.empty((-(-rows // grid[2]), v.shape[0], columns), dtype=torch.float64)
+        volts = v.detach().to("cpu", torch.float64).t().contiguous()
+        self.sync()
+        noise = self._draws_noise()
+        seed = self.noise_seed() if noise else 0
+        self._call(_engine.read_simulated, self.time_series_resolution, grid, volts, partial, seed)
+        if noise:
+            self.count_draw()
+        return partial
+
     def _draws_noise(self) -> bool:
         switch = getattr(self.memristor_model, "noise_switch", None)
         if switch is None:

@@ -22,13 +22,17 @@ __all__ = ["Field", "ModelTable", "model_table"]
 
 @dataclass(frozen=True)
 class Field:
-    """One parameter or state variable: its name, default, unit, allowed range and meaning."""
+    """One parameter or state variable: its name, default, unit, allowed range and meaning.
+
+    ``shapes``: the shape of the current-voltage curve depends on it, not only its scale.
+    """
 
     name: str
     default: float
     unit: str
     range: str
     doc: str
+    shapes: bool
 
 
 @dataclass(frozen=True)

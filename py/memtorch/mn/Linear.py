@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -66,7 +67,19 @@ class Linear(nn.Linear, MemristiveLayer):
         down, tile_rows, _ = tiles.shape
         padded = nn.functional.pad(v, (0, down * tile_rows - self.in_features))
         partial = torch.bmm(padded.unflatten(1, (down, tile_rows)).transpose(0, 1), tiles)
-        return adc(partial.unsqueeze(-1), tile_ends(self.out_features, self._tile_shape()[1])).squeeze(-1)
+        return adc(partial.unsqueeze(-1), self.converter_ends()).squeeze(-1)
+
+    def windows(self, v: Tensor) -> Tensor:
+        """[vectors, 1, 1, in_features]."""
+        return v.reshape(math.prod(v.shape[:-1]), 1, 1, self.in_features)
+
+    def from_windows(self, currents: Tensor, v: Tensor) -> Tensor:
+        """[..., out_features]."""
+        return currents.reshape(*v.shape[:-1], self.out_features)
+
+    def converter_ends(self) -> list[int]:
+        """The column ends of the tiles."""
+        return tile_ends(self.out_features, self._tile_shape()[1])
 
     def check_input(self, x: Tensor) -> None:
         """[..., in_features]."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from memtorch._errors import check_int, invalid
 from memtorch._ops import tile_ends
@@ -45,6 +45,9 @@ class Convolution(MemristiveLayer):
     kernel_size: tuple[int, ...]
     stride: tuple[int, ...]
     groups: int
+    dilation: tuple[int, ...]
+    padding_mode: Any
+    _reversed_padding_repeated_twice: list[int]
     _conv_forward: Any
 
     @staticmethod
@@ -96,9 +99,25 @@ class Convolution(MemristiveLayer):
         partial = torch.stack(
             [self.product(grouped[:, :, t.start : t.stop].flatten(1, 2), t.weight, None) for t in tiles]
         )
-        return adc(partial.flatten(3), self._converter_ends()).unflatten(2, partial.shape[3:])
+        return adc(partial.flatten(3), self.converter_ends()).unflatten(2, partial.shape[3:])
 
-    def _converter_ends(self) -> list[int]:
+    def windows(self, v: Tensor) -> Tensor:
+        """The patches under the kernel, [samples, *output sizes, groups, channels of a group, *kernel_size]."""
+        n = self.spatial_dims
+        batched = v.unsqueeze(0) if v.dim() == self.sample_dims else v
+        mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
+        x = nn.functional.pad(batched, self._reversed_padding_repeated_twice, mode)
+        for k in range(n):
+            reach = self.dilation[k] * (self.kernel_size[k] - 1) + 1
+            x = x.unfold(2 + k, reach, self.stride[k])[..., :: self.dilation[k]]
+        grouped = x.unflatten(1, (self.groups, self.in_channels // self.groups))
+        return grouped.permute(0, *range(3, 3 + n), 1, 2, *range(3 + n, 3 + 2 * n))
+
+    def from_windows(self, currents: Tensor, v: Tensor) -> Tensor:
+        """[samples, out_channels, *output sizes], or without samples like ``v``."""
+        return currents.squeeze(0) if v.dim() == self.sample_dims else currents
+
+    def converter_ends(self) -> list[int]:
         """Columns at which another converter range begins: the next tile, or the next group."""
         per_group = self.out_channels // self.groups
         tiles = tile_ends(self.out_channels, self._tile_shape()[1])

@@ -19,8 +19,10 @@ from torch import Tensor, nn
 
 from memtorch._errors import check_tensor, invalid
 from memtorch.bh.crossbar import Crossbar, init_crossbar
+from memtorch.bh.crossbar._nonlinear import NonLinearRead, read_matrix
 from memtorch.map.Input import naive_scale, scale_factor
 from memtorch.map.Module import LinearTransfer
+from memtorch.mn._nonlinear import limited, read_vectors, shaped, state_bounds
 from memtorch.mn._options import LayerOptions
 from memtorch.mn._patched import PatchedLayer
 from memtorch.mn._readout import Readout
@@ -35,6 +37,7 @@ class MemristiveLayer(PatchedLayer):
         crossbars: The positive and the negative crossbar, or the one of the single column scheme.
         crossbar_operation: ``f(crossbars, operation)``: ``operation`` of the pair, subtracted.
         transform_output: The digital correction of the readout; any function may be assigned.
+        non_linear: How non-linear devices are read (``memtorch.bh.nonideality.NonLinear`` sets it); None: linearly.
     """
 
     sample_dims: ClassVar[int]  # trailing dimensions of an input that make up one sample
@@ -44,7 +47,9 @@ class MemristiveLayer(PatchedLayer):
     crossbars: nn.ModuleList
     crossbar_operation: Callable[..., Tensor]
     transform_output: Callable[[Tensor], Tensor]
+    non_linear: NonLinearRead | None = None
     _readout: Readout | None
+    _warned_of_range = False
 
     # ---- What a layer adds ----
 
@@ -62,6 +67,18 @@ class MemristiveLayer(PatchedLayer):
 
     def digitized_product(self, v: Tensor, tiles: Any) -> Tensor:
         """``product`` without bias, the partial sum of every tile digitised before they are added."""
+        raise NotImplementedError
+
+    def windows(self, v: Tensor) -> Tensor:
+        """A view of voltages as the input vectors of the crossbars, [samples, *positions, groups, ...rows]."""
+        raise NotImplementedError
+
+    def from_windows(self, currents: Tensor, v: Tensor) -> Tensor:
+        """Currents [samples, columns, *positions] of the windows of ``v`` in the form of an output."""
+        raise NotImplementedError
+
+    def converter_ends(self) -> list[int]:
+        """Columns at which another converter range begins, and the last."""
         raise NotImplementedError
 
     def check_input(self, x: Tensor) -> None:
@@ -183,7 +200,7 @@ class MemristiveLayer(PatchedLayer):
 
     def _reads_linearly(self) -> bool:
         """Whether currents are the product of voltages and the effective weight, nothing in between."""
-        return self.options.adc is None
+        return self.options.adc is None and self.non_linear is None
 
     def digital(self, input: Tensor) -> Tensor:
         """What the digital layer gives, without bias.
@@ -214,11 +231,18 @@ class MemristiveLayer(PatchedLayer):
 
     def _currents(self, v: Tensor, factor: Tensor | float | None, readout: Readout) -> Tensor:
         v = v.to(readout.read_dtype)
-        if self.options.adc is None:
-            currents = self.product(v, readout.weight, None)
+        if self.non_linear is None:
+            currents = self._linear_currents(v, readout)
         else:
-            currents = self.digitized_product(v, readout.tiles)
+            v = limited(self, v)
+            volts = shaped(self, v)
+            currents = read_vectors(self, v) if volts is None else self._linear_currents(volts, readout)
         return currents if factor is None else currents / factor
+
+    def _linear_currents(self, v: Tensor, readout: Readout) -> Tensor:
+        if self.options.adc is None:
+            return self.product(v, readout.weight, None)
+        return self.digitized_product(v, readout.tiles)
 
     def _current_readout(self, dtype: torch.dtype) -> Readout:
         transfer = self.transform_output if isinstance(self.transform_output, LinearTransfer) else None
@@ -227,14 +251,24 @@ class MemristiveLayer(PatchedLayer):
             sources += [transfer.gain, transfer.offset]
         if self.bias is not None:
             sources.append(self.bias)
-        if self._readout is None or not self._readout.is_current(sources, dtype):
-            self._readout = Readout(sources, dtype, self._effective_weight, self.split, transfer, self.bias)
+        states = None if self.non_linear is None else self.non_linear.states
+        bounds = [] if states is None else state_bounds(self.crossbars)
+        sources += [bound for bound in bounds if isinstance(bound, Tensor)]
+        settings = (states, *(bound for bound in bounds if not isinstance(bound, Tensor)))
+        if self._readout is None or not self._readout.is_current(sources, dtype, settings):
+            self._readout = Readout(sources, dtype, self._effective_weight, self.split, transfer, self.bias, settings)
         return self._readout
 
     def _effective_weight(self) -> Tensor:
         """G_pos - G_neg, or G - g_m, in the shape of the digital weight, siemens."""
-        matrix = self.crossbar_operation(self.crossbars, lambda crossbar: crossbar.matrix())
+        states = None if self.non_linear is None else self.non_linear.states
+        matrix = self.crossbar_operation(self.crossbars, read_matrix, states=states)
         return matrix.t().reshape(self.weight_shape())
+
+    @property
+    def simulate(self) -> bool:
+        """Whether reads move the devices' states."""
+        return self.non_linear is not None and self.non_linear.simulate
 
     @property
     def device(self) -> torch.device:
@@ -261,6 +295,10 @@ class MemristiveLayer(PatchedLayer):
             if not callable(value):
                 invalid(type(self).__name__, name, value, "be a function of the readout")
             self._modules.pop(name, None)  # torch lets no plain function take the place of a module
+        elif name == "non_linear":
+            if not (value is None or isinstance(value, NonLinearRead)):
+                invalid(type(self).__name__, name, value, "be None, or be set by apply_non_linear")
+            self._warned_of_range = False
         super().__setattr__(name, value)
 
     def __getstate__(self) -> dict[str, Any]:

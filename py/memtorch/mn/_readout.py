@@ -43,6 +43,7 @@ class Readout:
         split: Cuts an effective weight at the tiles.
         transfer: The digital correction, folded into weight and bias.
         bias: [outputs] or None.
+        settings: What else it depends on.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Readout:
         split: Callable[[Tensor], Any],
         transfer: LinearTransfer | None,
         bias: Tensor | None,
+        settings: tuple[Any, ...] = (),
     ) -> None:
         # Holding on to the sources keeps their addresses from being given to other tensors.
         self._sources = sources
@@ -62,11 +64,13 @@ class Readout:
         self._split = split
         self._transfer = transfer
         self._bias = bias
+        self._settings = settings
 
-    def is_current(self, sources: list[Tensor], dtype: torch.dtype) -> bool:
+    def is_current(self, sources: list[Tensor], dtype: torch.dtype, settings: tuple[Any, ...] = ()) -> bool:
         """Whether the sources are the ones that this was made from, unchanged since."""
         return (
             dtype == self._dtype
+            and settings == self._settings
             and len(sources) == len(self._sources)
             and all(
                 new.data_ptr() == old.data_ptr() and new._version == version

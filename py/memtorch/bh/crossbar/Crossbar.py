@@ -17,13 +17,14 @@ from memtorch.bh._device_array import DeviceArray
 from memtorch.bh._device_indexing import DeviceIndexing
 from memtorch.bh._object_array import ObjectArray
 from memtorch.bh._object_model import check_model, reference_object
+from memtorch.bh.crossbar._nonlinear import simulate_matmul
 from memtorch.bh.crossbar._operations import DoubleColumnOperation, SingleColumnOperation, read_matrix
 from memtorch.bh.crossbar._programming import ProgrammingReport
 from memtorch.bh.crossbar.Program import program_matrix, programs_naively
 from memtorch.bh.memristor._engine_model import is_engine_model
 from memtorch.bh.StochasticParameter import draw
 
-__all__ = ["Crossbar", "Scheme", "init_crossbar"]
+__all__ = ["Crossbar", "Scheme", "init_crossbar", "simulate_matmul"]
 
 
 @enum.unique

@@ -1,6 +1,6 @@
 """Crossbars and their tiles."""
 
-from memtorch.bh.crossbar.Crossbar import Crossbar, Scheme, init_crossbar
+from memtorch.bh.crossbar.Crossbar import Crossbar, Scheme, init_crossbar, simulate_matmul
 from memtorch.bh.crossbar.Program import gen_programming_signal, naive_program
 from memtorch.bh.crossbar.Tile import Tile, gen_tiles, tile_matmul, tile_matmul_row, tiled_inference
 
@@ -12,6 +12,7 @@ __all__ = [
     "gen_tiles",
     "init_crossbar",
     "naive_program",
+    "simulate_matmul",
     "tile_matmul",
     "tile_matmul_row",
     "tiled_inference",

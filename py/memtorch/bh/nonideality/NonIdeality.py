@@ -17,6 +17,7 @@ from memtorch.bh.nonideality.CycleVariability import cycle_variability_effect
 from memtorch.bh.nonideality.DeviceFaults import device_faults_effect
 from memtorch.bh.nonideality.Endurance import endurance_effect
 from memtorch.bh.nonideality.FiniteConductanceStates import finite_states_effect
+from memtorch.bh.nonideality.NonLinear import apply_non_linear
 from memtorch.bh.nonideality.Retention import retention_effect
 
 __all__ = ["NonIdeality", "apply_nonidealities", "required"]
@@ -44,8 +45,6 @@ def _non_linear_effect(
     sweep_voltage_signal_frequency: Any = None,
     num_conductance_states: Any = None,
 ) -> Effect:
-    from memtorch.bh.nonideality.NonLinear import apply_non_linear  # type: ignore[import-not-found, unused-ignore]
-
     simulates = check_bool(op, "simulate", simulate)
     if not simulates:
         check_float(op, "sweep_duration", sweep_duration, 0, exclusive=True, unit="s")

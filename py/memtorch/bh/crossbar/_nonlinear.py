@@ -1,0 +1,207 @@
+"""Reads of crossbars whose devices follow their own current-voltage curves, with ideal wires.
+
+A frozen read takes the current of every device from its curve at its present conductance and changes nothing. A
+simulated read applies the input vectors to the devices one after the other, one time step each; their states move.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from memtorch import _ops, _read_ops
+from memtorch._errors import check_bool, check_float, check_shape, check_tensor, invalid
+from memtorch.bh._device_array import DeviceArray
+from memtorch.bh._device_indexing import DeviceIndexing
+from memtorch.bh.crossbar._operations import ReferenceColumn
+
+__all__ = ["NonLinearRead", "nonlinear_partial_sums", "read_matrix", "shared_shape", "simulate_matmul"]
+
+
+@dataclass(frozen=True)
+class NonLinearRead:
+    """How non-linear devices are read.
+
+    Attributes:
+        simulate: The devices are simulated and their states move (True), or each contributes the current of its
+            current-voltage curve at its present state (False).
+        low: Lowest voltage (V) at which the curves are known; below, the current stays at that of ``low``.
+        high: Highest such voltage (V).
+        states: Each device has the curve of the nearest of so many conductances, equally spaced from 1/r_off to 1/r_on
+            of its own; None: that of its own conductance.
+    """
+
+    simulate: bool = False
+    low: float = -math.inf
+    high: float = math.inf
+    states: int | None = None
+
+
+def shared_shape(devices: Any) -> tuple[str, tuple[float, ...]] | None:
+    """Model and parameters of the shape that all devices' curves have; None if they differ, or are not known.
+
+    Parameters that play no part in the shape hold their defaults, so that equal shapes compare equal.
+    """
+    if not isinstance(devices, DeviceArray):  # of a model written in Python
+        return None
+    values = []
+    for field in devices.table.params:
+        value = devices.parameter(field.name) if field.shapes else field.default
+        if isinstance(value, Tensor):
+            return None
+        values.append(value)
+    return devices.table.name, tuple(values)
+
+
+def read_conductances(crossbar: Any, states: int | None) -> Tensor:
+    """Conductances (S) in the shape of ``conductance_matrix``, each moved to the nearest of ``states`` if given."""
+    g: Tensor = crossbar.conductance_matrix
+    if states is None or isinstance(crossbar, ReferenceColumn):
+        return g
+    low, high = (
+        torch.as_tensor(1 / crossbar.devices.parameter(name), dtype=torch.float64, device=g.device)
+        for name in ("r_off", "r_on")
+    )
+    if states == 1:
+        return ((low + high) / 2).to(g.dtype).expand(g.shape)
+    step = (high - low) / (states - 1)
+    return (low + ((g.double() - low) / step).round().clamp(0, states - 1) * step).to(g.dtype)
+
+
+def read_matrix(crossbar: Any, states: int | None) -> Tensor:
+    """The same as a matrix [rows, columns], without padding."""
+    if states is None or isinstance(crossbar, ReferenceColumn):
+        return crossbar.matrix()
+    g = read_conductances(crossbar, states)
+    return g if crossbar.tile_shape is None else _ops.gather_tiles(g, crossbar.rows, crossbar.columns)
+
+
+def nonlinear_partial_sums(crossbar: Any, v: Tensor, how: NonLinearRead) -> Tensor:
+    """What each row of tiles gives.
+
+    Args:
+        crossbar: A ``Crossbar``, or the reference column of the single column scheme, which is linear.
+        v: [inputs, rows] volts, within ``how.low`` and ``how.high``.
+        how: How the devices are read.
+
+    Returns:
+        [tiles down, inputs, columns] amperes, the dtype of ``v``. Gradients are exact for a frozen read; for a
+        simulated one, and for devices of a model written in Python, they are those of the conductances before the read,
+        dI/dv = g.
+
+    Raises:
+        InvalidArgument: Voltages that are not finite, or so large that a current would not be.
+    """
+    rows, columns = crossbar.rows, crossbar.columns
+    tile_shape = crossbar.tile_shape or (rows, columns)
+    if isinstance(crossbar, ReferenceColumn):
+        return _ops.partial_sums(v, crossbar.matrix().to(v.dtype), tile_shape[0])
+    devices = crossbar.devices
+    if how.simulate:
+        return _StraightRead.apply(v, crossbar, tile_shape[0], devices.read_simulated)
+    if not isinstance(devices, DeviceArray):
+        read = partial(devices.read_frozen, states=how.states)
+        return _StraightRead.apply(v, crossbar, tile_shape[0], read)
+    shape = shared_shape(devices)
+    if shape is None:
+        params = [torch.as_tensor(devices.parameter(f.name), dtype=torch.float64) for f in devices.table.params]
+        g = read_conductances(crossbar, how.states)
+        return _read_ops.read_nonlinear(v, g, params, devices.table.name, [rows, columns, *tile_shape])
+    volts = _read_ops.read_shape(v, shape[0], list(shape[1]))
+    return _ops.partial_sums(volts, read_matrix(crossbar, how.states).to(v.dtype), tile_shape[0])
+
+
+class _StraightRead(torch.autograd.Function):
+    """A read whose gradient is that of the linear one with the conductances as they were before."""
+
+    @staticmethod
+    def forward(ctx: Any, v: Tensor, crossbar: Any, tile_rows: int, read: Callable[..., Tensor]) -> Tensor:
+        before = _ops.row_tiles(crossbar.matrix().to(v.dtype, copy=True), tile_rows) if v.requires_grad else None
+        ctx.save_for_backward(before)
+        ctx.rows = crossbar.rows
+        return read(v, crossbar.rows, crossbar.columns).to(v.device, v.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        (before,) = ctx.saved_tensors
+        by_tile = torch.bmm(grads[0], before.transpose(1, 2))  # [tiles down, inputs, tile_rows]
+        return by_tile.transpose(0, 1).flatten(1)[:, : ctx.rows], None, None, None
+
+
+def simulate_matmul(
+    input: Tensor,
+    crossbar: Any,
+    nl: bool = True,
+    tiles_map: Tensor | None = None,
+    crossbar_shape: tuple[int, int] | None = None,
+    max_input_voltage: float | None = None,
+    ADC_resolution: int | None = None,
+    ADC_overflow_rate: float = 0.0,
+    quant_method: str | None = None,
+    use_bindings: bool = True,
+) -> Tensor:
+    """Currents of a crossbar of non-linear devices.
+
+    Args:
+        input: Voltages (V) [inputs, rows], or [rows].
+        crossbar: The ``Crossbar``. A reference column of the single column scheme is read linearly.
+        nl: Every device contributes the current of its current-voltage curve at its present state, which stays (True),
+            or the devices are simulated, one time step for each input vector in turn, and their states move (False).
+        tiles_map: The crossbar's own ``tiles_map``, or None.
+        crossbar_shape: The crossbar's own (rows, columns), or None.
+        max_input_voltage: Voltages beyond +-max_input_voltage (V) are limited to it; None: they are not.
+        ADC_resolution: Bits of the converters, one per tile and input; takes effect with ``quant_method``.
+        ADC_overflow_rate: Fraction of a converter's inputs that may lie beyond its range, in [0, 1].
+        quant_method: One of ``memtorch.bh.quant_methods``; None: no converters.
+        use_bindings: Accepted for compatibility, without effect.
+
+    Returns:
+        Currents (A) [inputs, columns], or [columns]. Differentiable by ``input``: exactly for ``nl``, otherwise as the
+        linear read of the conductances before the call.
+
+    Raises:
+        InvalidArgument: Another shape, voltages that are not finite or too large for the model, a map or shape that is
+            not the crossbar's, or a bad option. No device has moved then.
+    """
+    op = "simulate_matmul"
+    if not isinstance(crossbar, ReferenceColumn) and not isinstance(getattr(crossbar, "devices", None), DeviceIndexing):
+        invalid(op, "crossbar", type(crossbar).__name__, "be a memtorch.bh.crossbar.Crossbar")
+    single = isinstance(input, Tensor) and input.dim() == 1
+    check_tensor(op, "input", input, (crossbar.rows,) if single else (-1, crossbar.rows))
+    _check_tiles(op, crossbar, tiles_map, crossbar_shape)
+    check_bool(op, "use_bindings", use_bindings)
+    how = NonLinearRead(simulate=not check_bool(op, "nl", nl))
+    adc = _ops.Adc.parse(op, ADC_resolution, ADC_overflow_rate, quant_method)
+    v = (input.unsqueeze(0) if single else input).to(torch.promote_types(input.dtype, torch.float32))
+    if max_input_voltage is not None:
+        limit = check_float(op, "max_input_voltage", max_input_voltage, 0, exclusive=True, unit="V")
+        v = v.clamp(-limit, limit)
+    sums = nonlinear_partial_sums(crossbar, v, how)
+    if adc is None:
+        currents = sums.sum(0)
+    else:
+        tile_columns = (crossbar.tile_shape or (0, crossbar.columns))[1]
+        currents = adc(sums.unsqueeze(-1), _ops.tile_ends(crossbar.columns, tile_columns)).squeeze(-1)
+    return currents.squeeze(0) if single else currents
+
+
+def _check_tiles(op: str, crossbar: Any, tiles_map: Any, crossbar_shape: Any) -> None:
+    """Raises ``InvalidArgument`` unless map and shape are the crossbar's, or None."""
+    if tiles_map is not None:
+        known = crossbar.tiles_map
+        if known is None:
+            invalid(op, "tiles_map", type(tiles_map).__name__, "be None because the crossbar has no tiles")
+        check_tensor(op, "tiles_map", tiles_map, tuple(known.shape))
+        if not torch.equal(tiles_map.to(known.device, known.dtype), known):
+            invalid(op, "tiles_map", tiles_map.tolist(), f"be the crossbar's own: {known.tolist()}")
+    if crossbar_shape is not None:
+        shape = check_shape(op, "crossbar_shape", crossbar_shape, 2)
+        if shape != (crossbar.rows, crossbar.columns):
+            must = f"be the crossbar's (rows, columns): {(crossbar.rows, crossbar.columns)}"
+            invalid(op, "crossbar_shape", crossbar_shape, must)
