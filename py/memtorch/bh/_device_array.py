@@ -426,11 +426,9 @@ class DeviceArray(DeviceIndexing, DeviceRows):
         steps = signal.shape[-1]
         current = torch.empty((count, steps), dtype=torch.float64) if return_current else None
         self.sync()
-        noise = self._draws_noise()
-        seed = self.noise_seed() if noise else 0
-        self._call(_engine.simulate, self.time_series_resolution, signal, current, seed, row or 0, tolerance, rows=rows)
-        if noise:
-            self.count_draw()
+        step = self.time_series_resolution
+        with self._drawing() as seed:
+            self._call(_engine.simulate, step, signal, current, seed, row or 0, tolerance, rows=rows)
         return None if current is None else current.view(*shape, steps)
 
     def program(
@@ -461,11 +459,8 @@ class DeviceArray(DeviceIndexing, DeviceRows):
             setattr(options, name, value)
         options.first_device = 0 if rows is None else rows.start
         self.sync()
-        noise = self._draws_noise()
-        options.seed = self.noise_seed() if noise else 0
-        self._call(_engine.program, shape, targets, selected, *report, options, rows=rows)
-        if noise:
-            self.count_draw()
+        with self._drawing() as options.seed:
+            self._call(_engine.program, shape, targets, selected, *report, options, rows=rows)
         if self.finite_states is not None:
             self.settle(options.first_device + selected.nonzero()[0])
 
@@ -474,8 +469,8 @@ class DeviceArray(DeviceIndexing, DeviceRows):
 
         Args:
             v: [inputs, rows] volts.
-            rows: Of the matrix; word lines of padding cells are at 0 V.
-            columns: Likewise; padding columns are not read.
+            rows: Word lines in use; those of padding cells are at 0 V.
+            columns: Columns in use.
 
         Returns:
             [tiles down, inputs, columns] amperes, float64: what each row of tiles gives.
@@ -483,20 +478,10 @@ class DeviceArray(DeviceIndexing, DeviceRows):
         Raises:
             InvalidArgument: Voltages that are not finite, or so large that a current would not be.
         """
-        grid = [rows, columns, *self._shape[-2:]]
-        partial = torch.empty((-(-rows // grid[2]), v.shape[0], columns), dtype=torch.float64)
+        partial = torch.empty((-(-rows // self._shape[-2]), v.shape[0], columns), dtype=torch.float64)
         volts = v.detach().to("cpu", torch.float64).t().contiguous()
         self.sync()
-        noise = self._draws_noise()
-        seed = self.noise_seed() if noise else 0
-        self._call(_engine.read_simulated, self.time_series_resolution, grid, volts, partial, seed)
-        if noise:
-            self.count_draw()
+        grid = [rows, columns, *self._shape[-2:]]
+        with self._drawing() as seed:
+            self._call(_engine.read_simulated, self.time_series_resolution, grid, volts, partial, seed)
         return partial
-
-    def _draws_noise(self) -> bool:
-        switch = getattr(self.memristor_model, "noise_switch", None)
-        if switch is None:
-            return False
-        on = self.parameter(switch)
-        return bool((on != 0).any()) if isinstance(on, Tensor) else on != 0

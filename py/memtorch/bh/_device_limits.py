@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -166,6 +168,21 @@ class DeviceLimits(DeviceColumns):
     def count_draw(self) -> None:
         """Says that the present ``noise_seed`` has been used."""
         self._noise_draws += 1
+
+    @contextmanager
+    def _drawing(self) -> Iterator[int]:
+        """The key of one call's noise draws, 0 if there are none; it counts as used unless the call fails."""
+        noise = self._draws_noise()
+        yield self.noise_seed() if noise else 0
+        if noise:
+            self.count_draw()
+
+    def _draws_noise(self) -> bool:
+        switch = getattr(self.memristor_model, "noise_switch", None)
+        if switch is None:
+            return False
+        on = self.parameter(switch)
+        return bool((on != 0).any()) if isinstance(on, Tensor) else on != 0
 
     if TYPE_CHECKING:  # what DeviceArray provides
 
