@@ -1,15 +1,19 @@
-"""Small helpers on numbers and tensors."""
+"""Small helpers on numbers and tensors, and loaders of data sets."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, TensorDataset, random_split
 
-from memtorch._errors import check_shape, invalid
+from memtorch._digits import split_digits
+from memtorch._errors import check_bool, check_int, check_shape, invalid
 
-__all__ = ["clip", "convert_range", "pad_tensor"]
+__all__ = ["LoadCIFAR10", "LoadDigits", "LoadMNIST", "clip", "convert_range", "pad_tensor"]
+
+Loaders = tuple[DataLoader[Any], DataLoader[Any] | None, DataLoader[Any]]
 
 
 def convert_range(old_value: Any, old_min: float, old_max: float, new_min: float, new_max: float) -> Any:
@@ -65,3 +69,104 @@ def pad_tensor(tensor: Tensor, tile_shape: tuple[int, int]) -> Tensor:
     for length, step in reversed(list(zip(tensor.shape, tile, strict=False))):
         padding += [0, -length % step]
     return torch.nn.functional.pad(tensor.to(torch.float32), padding)
+
+
+def LoadMNIST(batch_size: int = 32, validation: bool = True, num_workers: int = 1) -> Loaders:
+    """MNIST through torchvision, downloaded into ./data at the first use: images [batch, 1, 28, 28] in [0, 1].
+
+    Args:
+        batch_size: Images per batch of training and validation; half of it, but at least 1, of the test.
+        validation: Set a random fifth of the training images apart for validation.
+        num_workers: Processes that load; 0: the calling one.
+
+    Returns:
+        Loaders of (images, labels) for training, validation (or None) and test. The first two are shuffled; split and
+        order follow ``torch.manual_seed``.
+
+    Raises:
+        InvalidArgument: An argument of the wrong type or out of range.
+        ImportError: torchvision is not installed.
+    """
+    return _load_from_torchvision("LoadMNIST", "MNIST", batch_size, validation, num_workers)
+
+
+def LoadCIFAR10(batch_size: int = 32, validation: bool = True, num_workers: int = 1) -> Loaders:
+    """CIFAR-10 through torchvision, downloaded into ./data at the first use: images [batch, 3, 32, 32] in [0, 1].
+
+    Args:
+        batch_size: Images per batch of training and validation; half of it, but at least 1, of the test.
+        validation: Set a random fifth of the training images apart for validation.
+        num_workers: Processes that load; 0: the calling one.
+
+    Returns:
+        Loaders of (images, labels) for training, validation (or None) and test. The first two are shuffled; split and
+        order follow ``torch.manual_seed``.
+
+    Raises:
+        InvalidArgument: An argument of the wrong type or out of range.
+        ImportError: torchvision is not installed.
+    """
+    return _load_from_torchvision("LoadCIFAR10", "CIFAR10", batch_size, validation, num_workers)
+
+
+def LoadDigits(batch_size: int = 32, validation: bool = True, num_workers: int = 0) -> Loaders:
+    """The 1,797 handwritten digits that ship with scikit-learn, offline: images [batch, 1, 8, 8] in [0, 1].
+
+    A quarter of the images, always the same ones, are the test.
+
+    Args:
+        batch_size: Images per batch of training and validation; half of it, but at least 1, of the test.
+        validation: Set a random fifth of the training images apart for validation.
+        num_workers: Processes that load. The default of 0 is fastest: the images are in memory.
+
+    Returns:
+        Loaders of (images, labels) for training, validation (or None) and test. The first two are shuffled; split and
+        order follow ``torch.manual_seed``.
+
+    Raises:
+        InvalidArgument: An argument of the wrong type or out of range.
+    """
+    options = _LoaderOptions.parse("LoadDigits", batch_size, validation, num_workers)
+    images, labels, train, test = split_digits(seed=0)
+    return options.loaders(*(TensorDataset(images[part], labels[part]) for part in (train, test)))
+
+
+def _load_from_torchvision(op: str, name: str, *arguments: Any) -> Loaders:
+    options = _LoaderOptions.parse(op, *arguments)
+    try:
+        from torchvision import datasets, transforms
+    except ImportError as error:
+        raise ImportError(f"[{op}] needs torchvision: pip install 'memtorch[vision]'") from error
+    kind, transform = getattr(datasets, name), transforms.ToTensor()
+    return options.loaders(
+        *(kind(root="./data", train=train, download=True, transform=transform) for train in (True, False))
+    )
+
+
+class _LoaderOptions(NamedTuple):
+    """The checked arguments of the three functions above."""
+
+    batch_size: int
+    validation: bool
+    num_workers: int
+
+    @classmethod
+    def parse(cls, op: str, batch_size: Any, validation: Any, num_workers: Any) -> _LoaderOptions:
+        # Larger numbers are a slip, and end in an error deep inside torch.
+        return cls(
+            check_int(op, "batch_size", batch_size, 1, 2**31 - 1),
+            check_bool(op, "validation", validation),
+            check_int(op, "num_workers", num_workers, 0, 1024),
+        )
+
+    def loaders(self, train: Dataset[Any], test: Dataset[Any]) -> Loaders:
+        """Loaders of training, validation and test."""
+
+        def loader(part: Dataset[Any], size: int, shuffle: bool) -> DataLoader[Any]:
+            return DataLoader(part, batch_size=size, shuffle=shuffle, num_workers=self.num_workers)
+
+        held_out = None
+        if self.validation:
+            train, apart = random_split(train, [0.8, 0.2])
+            held_out = loader(apart, self.batch_size, True)
+        return loader(train, self.batch_size, True), held_out, loader(test, max(self.batch_size // 2, 1), False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import subprocess
 import sys
@@ -12,25 +11,39 @@ import pytest
 
 import memtorch
 
+# What a script for 1.1.6 may import from where. memtorch itself exposes bh, nonideality, map, mn and utils once more.
 NAMESPACES = {
-    "memtorch.bh": "Crossbar Data_Driven Data_Driven2021 Dict2Obj LinearIonDrift Scheme Stanford_PKU "
-    "StochasticParameter Tile VTEAM crossbar gen_programming_signal gen_tiles init_crossbar memristor naive_program "
-    "quant_methods quantize tile_matmul tile_matmul_row tiled_inference unpack_parameters",
+    "memtorch.bh": "Crossbar Data_Driven Data_Driven2021 Dict2Obj LinearIonDrift Memristor Quantize Scheme "
+    "Stanford_PKU StochasticParameter Tile VTEAM crossbar gen_programming_signal gen_tiles init_crossbar memristor "
+    "naive_program quant_methods quantize simulate_matmul tile_matmul tile_matmul_row tiled_inference "
+    "unpack_parameters",
     "memtorch.bh.memristor": "Data_Driven Data_Driven2021 LinearIonDrift Memristor Stanford_PKU VTEAM window",
     "memtorch.bh.memristor.window": "Biolek Jogelkar Joglekar Prodromakis",
     "memtorch.bh.crossbar": "Crossbar Scheme Tile gen_programming_signal gen_tiles init_crossbar naive_program "
-    "tile_matmul tile_matmul_row tiled_inference",
+    "simulate_matmul tile_matmul tile_matmul_row tiled_inference",
+    "memtorch.bh.nonideality": "NonIdeality apply_cycle_variability apply_endurance_model apply_non_linear "
+    "apply_nonidealities apply_retention_model endurance_retention_models required",
     "memtorch.map": "naive_map naive_scale naive_tune",
-    "memtorch.utils": "clip convert_range pad_tensor",
+    "memtorch.mn": "Conv1d Conv2d Conv3d GRU LSTM Linear RNN patch_model supported_module_parameters",
+    "memtorch.submodules": "",
+    "memtorch.utils": "LoadCIFAR10 LoadDigits LoadMNIST clip convert_range pad_tensor",
 }
 
 
 @pytest.mark.parametrize("namespace", NAMESPACES)
-def test_names(namespace):
-    module = importlib.import_module(namespace)
-    for name in NAMESPACES[namespace].split():
-        assert hasattr(module, name), name
-        assert name in module.__all__
+def test_star_imports_expose_the_names(namespace):
+    names: dict[str, object] = {}
+    exec(f"from {namespace} import *", names)
+    assert set(NAMESPACES[namespace].split()) <= set(names)
+    assert not {"np", "torch", "nn", "math", "annotations"} & set(names)
+
+
+def test_the_package_exposes_everything_again():
+    names: dict[str, object] = {}
+    exec("from memtorch import *", names)
+    for namespace in ("bh", "bh.nonideality", "map", "mn", "utils"):
+        assert set(NAMESPACES[f"memtorch.{namespace}"].split()) <= set(names)
+    assert names["__version__"] == memtorch.__version__
 
 
 def test_everything_public_stands_in_the_package_too():

@@ -83,13 +83,13 @@ def StochasticParameter(
     op = "StochasticParameter"
     if not (isinstance(distribution, type) and issubclass(distribution, Distribution)):
         invalid(op, "distribution", distribution, "be a class of torch.distributions")
+    known = _check_distribution_arguments(op, distribution, kwargs)
     limits = {"min": min, "max": max}
     for name, value in limits.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
             limits[name] = check_float(op, name, value)
     if limits["min"] > limits["max"]:
         invalid(op, "min", min, f"be <= max ({max!r})")
-    known = _check_distribution_arguments(op, distribution, kwargs)
     try:
         built = distribution(**{**({"validate_args": True} if "validate_args" in known else {}), **kwargs})
     except (TypeError, ValueError, RuntimeError) as error:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from memtorch._digits import split_digits
+
 IMAGE_SIZE = 16  # the 8x8 originals, enlarged so that two pooling stages leave 4x4 features
 BATCH_SIZE = 64
 PEAK_LEARNING_RATE = 6e-3
@@ -32,17 +34,8 @@ def load_digits(seed: int) -> Digits:
     Args:
         seed: of the split. The same seed gives the same split.
     """
-    # Imported here: scikit-learn costs a second that `memtorch --help` need not pay.
-    from sklearn.datasets import load_digits as load
-    from sklearn.model_selection import train_test_split
-
-    digits = load()
-    images = torch.from_numpy(digits.images).float()[:, None] / 16  # pixels count from 0 to 16
+    images, labels, train, test = split_digits(seed)
     images = functional.interpolate(images, size=(IMAGE_SIZE, IMAGE_SIZE), mode="bilinear", align_corners=False)
-    labels = torch.from_numpy(digits.target).long()
-    train, test = train_test_split(
-        torch.arange(len(labels)).numpy(), test_size=0.25, stratify=digits.target, random_state=seed
-    )
     return Digits(images[train], labels[train], images[test], labels[test])
 
 
