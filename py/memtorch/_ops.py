@@ -12,12 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from memtorch import _engine
-from memtorch._errors import check_choice, check_float, check_int, invalid
+from memtorch._errors import check_choice, check_float, check_int, check_numbers, invalid
 
 __all__ = [
     "QUANT_METHODS",
@@ -350,11 +349,7 @@ def window(op: str, name: str, x: Any, *parameters: float, voltage: Any = None) 
     """
     columns = []
     for argument, value in (("x", x), ("voltage", 0.0 if voltage is None else voltage)):
-        try:
-            array = value.detach() if isinstance(value, Tensor) else torch.from_numpy(np.array(value, np.float64))
-            column = array.to("cpu", torch.float64)
-        except (TypeError, ValueError, RuntimeError):
-            invalid(op, argument, value, "be a number, array or tensor")
+        column = check_numbers(op, argument, value).to("cpu", torch.float64)
         if not bool(torch.isfinite(column).all()):
             invalid(op, argument, value, "be finite")
         columns.append(column)

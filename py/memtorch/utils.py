@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset, random_split
 
 from memtorch._digits import split_digits
-from memtorch._errors import check_bool, check_int, check_shape, invalid
+from memtorch._errors import check_bool, check_float, check_int, check_numbers, check_shape, check_tensor, invalid
 
 __all__ = ["LoadCIFAR10", "LoadDigits", "LoadMNIST", "clip", "convert_range", "pad_tensor"]
 
@@ -30,19 +32,32 @@ def convert_range(old_value: Any, old_min: float, old_max: float, new_min: float
         The mapped value(s).
 
     Raises:
-        InvalidArgument: ``old_min`` equals ``old_max``.
+        InvalidArgument: Something is no real number, or ``old_min`` equals ``old_max``.
     """
-    if old_min == old_max:
-        invalid("convert_range", "old_max", old_max, f"differ from old_min ({old_min!r})")
-    return (old_value - old_min) * (new_max - new_min) / (old_max - old_min) + new_min
+    op = "convert_range"
+    if not isinstance(old_value, (Tensor, np.ndarray)):
+        old_value = check_float(op, "old_value", old_value)
+    elif check_numbers(op, "old_value", old_value).dtype is torch.bool or getattr(old_value.dtype, "kind", "f") in "bO":
+        invalid(op, "old_value", old_value, "be numbers")
+    bounds = {"old_min": old_min, "old_max": old_max, "new_min": new_min, "new_max": new_max}
+    lower, upper, start, end = (check_float(op, name, value) for name, value in bounds.items())
+    if lower == upper:
+        invalid(op, "old_max", old_max, f"differ from old_min ({old_min!r})")
+    for name, length in (("old_max", upper - lower), ("new_max", end - start)):
+        if math.isinf(length):
+            invalid(op, name, bounds[name], "be less than 1.8e308 away from its minimum")
+    return (old_value - lower) * (end - start) / (upper - lower) + start
 
 
 def clip(value: float, lower: float, upper: float) -> float:
     """Returns ``value`` limited to [lower, upper].
 
     Raises:
-        InvalidArgument: ``lower`` exceeds ``upper``.
+        InvalidArgument: Something is no real number, or ``lower`` exceeds ``upper``.
     """
+    for name, number in (("value", value), ("lower", lower), ("upper", upper)):
+        if not isinstance(number, float) or math.isnan(number):  # infinity is a bound like any other
+            check_float("clip", name, number)
     if lower > upper:
         invalid("clip", "lower", lower, f"be <= upper ({upper!r})")
     return min(max(value, lower), upper)
@@ -61,9 +76,9 @@ def pad_tensor(tensor: Tensor, tile_shape: tuple[int, int]) -> Tensor:
     Raises:
         InvalidArgument: Another rank, or a bad ``tile_shape``.
     """
-    if not isinstance(tensor, Tensor) or tensor.dim() not in (1, 2):
-        got = f"shape {list(tensor.shape)}" if isinstance(tensor, Tensor) else type(tensor).__name__
-        invalid("pad_tensor", "tensor", got, "be a torch.Tensor with 1 or 2 dimensions")
+    check_tensor("pad_tensor", "tensor", tensor, finite=False)
+    if tensor.dim() not in (1, 2):
+        invalid("pad_tensor", "tensor", f"shape {list(tensor.shape)}", "have 1 or 2 dimensions")
     tile = check_shape("pad_tensor", "tile_shape", tile_shape, (1, 2) if tensor.dim() == 1 else 2)
     padding: list[int] = []
     for length, step in reversed(list(zip(tensor.shape, tile, strict=False))):

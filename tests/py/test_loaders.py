@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-import types
-from typing import ClassVar
 
 import pytest
 import torch
+import vision_tools
 from torch.utils.data import RandomSampler, SequentialSampler
 
 from memtorch import InvalidArgument
@@ -16,38 +15,13 @@ from memtorch.utils import LoadCIFAR10, LoadDigits, LoadMNIST
 TORCHVISION = {"LoadMNIST": LoadMNIST, "LoadCIFAR10": LoadCIFAR10}
 LOADERS = {**TORCHVISION, "LoadDigits": LoadDigits}
 SHAPES = {"LoadMNIST": (1, 28, 28), "LoadCIFAR10": (3, 32, 32), "LoadDigits": (1, 8, 8)}
-TRAIN, TEST = 50, 10  # images of the stand-in
-
-
-class FakeDataset(torch.utils.data.Dataset):
-    """Image number k is constant k / count; its label is k modulo 10."""
-
-    calls: ClassVar[list[dict]] = []
-    shape: tuple[int, ...]
-
-    def __init__(self, **arguments):
-        FakeDataset.calls.append(arguments)
-        self.count = TRAIN if arguments["train"] else TEST
-        self.transform = arguments["transform"]
-
-    def __len__(self):
-        return self.count
-
-    def __getitem__(self, k):
-        return self.transform(torch.full(self.shape, k / self.count)), k % 10
 
 
 @pytest.fixture
 def torchvision(monkeypatch):
-    """A module torchvision with data sets that keep note of how they were asked for."""
-    module = types.ModuleType("torchvision")
-    module.datasets = types.SimpleNamespace(
-        MNIST=type("MNIST", (FakeDataset,), {"shape": SHAPES["LoadMNIST"]}),
-        CIFAR10=type("CIFAR10", (FakeDataset,), {"shape": SHAPES["LoadCIFAR10"]}),
-    )
-    module.transforms = types.SimpleNamespace(ToTensor=lambda: lambda image: image)
-    monkeypatch.setitem(sys.modules, "torchvision", module)
-    monkeypatch.setattr(FakeDataset, "calls", [])
+    """A stand-in for torchvision, which keeps note of how its data sets were asked for."""
+    monkeypatch.setitem(sys.modules, "torchvision", vision_tools.torchvision())
+    monkeypatch.setattr(vision_tools.FakeDataset, "calls", [])
 
 
 def images_of(loader):
@@ -76,7 +50,7 @@ def test_images_labels_and_batches(name, torchvision):
 @pytest.mark.parametrize("name", TORCHVISION)
 def test_torchvision_is_asked_to_download_into_data(name, torchvision):
     TORCHVISION[name]()
-    assert [(call["root"], call["train"], call["download"]) for call in FakeDataset.calls] == [
+    assert [(call["root"], call["train"], call["download"]) for call in vision_tools.FakeDataset.calls] == [
         ("./data", True, True),
         ("./data", False, True),
     ]

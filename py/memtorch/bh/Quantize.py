@@ -85,6 +85,6 @@ def _bound(op: str, name: str, bound: Any, tensor: Tensor) -> Tensor | None:
         if bool(expanded.isnan().any()):
             invalid(op, name, bound, "hold no NaN")
         return expanded.contiguous()
-    if isinstance(bound, (int, float, Tensor)) and math.isnan(float(bound)):
+    if isinstance(bound, (float, Tensor)) and math.isnan(float(bound)):
         return None
     return torch.tensor(check_float(op, name, bound), dtype=torch.float64)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.distributions import Distribution, LogNormal, Normal, Uniform
 
 from memtorch import _ops
-from memtorch._errors import InvalidArgument, check_bool, check_float, check_int, invalid
+from memtorch._errors import InvalidArgument, check_bool, check_float, check_int, check_mapping, invalid
 
 __all__ = ["Dict2Obj", "StochasticParameter", "unpack_parameters"]
 
@@ -86,13 +86,13 @@ def StochasticParameter(
     known = _check_distribution_arguments(op, distribution, kwargs)
     limits = {"min": min, "max": max}
     for name, value in limits.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
+        if not isinstance(value, float) or math.isnan(value):  # infinity is a limit like any other
             limits[name] = check_float(op, name, value)
     if limits["min"] > limits["max"]:
         invalid(op, "min", min, f"be <= max ({max!r})")
     try:
         built = distribution(**{**({"validate_args": True} if "validate_args" in known else {}), **kwargs})
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise InvalidArgument(f"[{op}] {_describe(kwargs)} must suit {distribution.__name__}: {error}") from error
     if built.batch_shape or built.event_shape:
         invalid(op, "distribution", built, "be a distribution of one number")
@@ -128,10 +128,14 @@ def _check_distribution_arguments(op: str, distribution: type[Distribution], giv
 
 
 class Dict2Obj:
-    """The entries of a dictionary as attributes (except ``__class__``)."""
+    """The entries of a dictionary as attributes (except ``__class__``).
+
+    Raises:
+        InvalidArgument: Not a dictionary, or a key that is no text.
+    """
 
     def __init__(self, dictionary: Mapping[str, Any]) -> None:
-        for key, value in dictionary.items():
+        for key, value in check_mapping("Dict2Obj", "dictionary", dictionary, "be a dict with names as keys").items():
             if key != "__class__":
                 setattr(self, key, value)
 
@@ -225,11 +229,14 @@ def unpack_parameters(
         if tolerance is not None:
             check_float(op, name, tolerance, 0)
     check_int(op, "resample_threshold", resample_threshold, 0)
+    check_mapping(op, "local_args", local_args, "be the locals() of a constructor")
     kwargs = local_args.get("kwargs")
     mean = bool(local_args.get("reference") or (isinstance(kwargs, Mapping) and kwargs.get("reference")))
     samplers = {n: v for n, v in local_args.items() if _is_sampler(n, v)}
     values = {**local_args, **{n: draw(n, v, mean) for n, v in samplers.items()}}
     if "r_off" in values and "r_on" in values:
+        for name in ("r_on", "r_off"):
+            check_float(op, name, values[name], unit="ohm")
         close = 1e-9 * abs(values["r_off"]) if r_rel_tol is None else r_rel_tol * abs(values["r_off"])
         distance = close if r_abs_tol is None else r_abs_tol
         redrawn = [n for n in ("r_on", "r_off") if n in samplers and not mean]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from memtorch import _engine, _ops
-from memtorch._errors import check_float, check_shape, invalid
+from memtorch._errors import check_bool, check_float, check_int, check_numbers, check_shape, invalid
 from memtorch.bh._device_indexing import DeviceIndexing
 from memtorch.bh._device_rows import DeviceRows
 from memtorch.bh._model_table import model_table
@@ -129,7 +129,7 @@ class DeviceArray(DeviceIndexing, DeviceRows):
         Raises:
             InvalidArgument: Another shape, or not finite.
         """
-        values = torch.as_tensor(conductance).detach()
+        values = check_numbers("conductance_matrix", "value", conductance, "S").to(self.g.dtype)
         if tuple(values.shape) != self._shape:
             invalid("conductance_matrix", "value", f"shape {list(values.shape)}", f"have shape {list(self._shape)}")
         if not all(math.isfinite(end.item()) for end in torch.aminmax(values)):
@@ -167,7 +167,7 @@ class DeviceArray(DeviceIndexing, DeviceRows):
         """
         name = self.table.name
         given = self.table.flatten(values, complete=False)
-        params, _, _ = self._engine_columns(None if row is None else slice(row, row + 1))
+        params, _, _ = self._engine_columns(self._rows("set_params", row))
         current = dict(zip((field.name for field in self.table.params), params, strict=True))
         count = self.size if row is None else 1
         stochastic = [n for n, value in given.items() if callable(value)]
@@ -190,6 +190,13 @@ class DeviceArray(DeviceIndexing, DeviceRows):
                     if n in self._shared:
                         self._set_column(n, self.column(n))
                     self.buffer(f"param_{n}").view(-1)[row] = value
+
+    def _rows(self, op: str, row: int | None) -> slice | None:
+        """The part of the columns that belongs to one row; None: all of them."""
+        if row is None:
+            return None
+        first = check_int(op, "row", row, 0, self.size - 1)
+        return slice(first, first + 1)
 
     def move(self, conductance: Tensor | None, params: Mapping[str, float | Tensor]) -> None:
         """Gives devices that are not stuck new conductances [*shape] (S), or none, together with ``new_params``.
@@ -373,13 +380,13 @@ class DeviceArray(DeviceIndexing, DeviceRows):
         Raises:
             InvalidArgument: Not finite, or of another shape.
         """
-        rows = None if row is None else slice(row, row + 1)
+        op = "set_conductance"
+        rows = self._rows(op, row)
         self._hold_stuck()
         if conductance is None:
             g = None if self.finite_states is None else self.g.detach().cpu().view(-1)[rows or slice(None)]
             self._call(_engine.set_conductance, None if g is None else self._nearest(g, rows).numpy(), rows=rows)
             return
-        op = "set_conductance"
         if row is not None or not isinstance(conductance, (Tensor, np.ndarray)) or conductance.ndim == 0:
             number = torch.tensor([check_float(op, "conductance", conductance, unit="S")], dtype=self.g.dtype)
             number = self._nearest(number, rows)
@@ -389,7 +396,7 @@ class DeviceArray(DeviceIndexing, DeviceRows):
                 self.sync()
                 self._call(_engine.set_conductance, number.numpy(), rows=rows)
             return
-        target = torch.as_tensor(conductance).detach().to("cpu", self.g.dtype)
+        target = check_numbers(op, "conductance", conductance, "S").to("cpu", self.g.dtype)
         if tuple(target.shape) != self._shape:
             invalid(op, "conductance", f"shape {list(target.shape)}", f"have shape {list(self._shape)}")
         self._call(_engine.set_conductance, self._nearest(target.contiguous().view(-1)).numpy())
@@ -419,8 +426,9 @@ class DeviceArray(DeviceIndexing, DeviceRows):
             InvalidArgument: Voltages that are not finite or of another shape, or a bad tolerance.
         """
         op = "simulate"
+        return_current = check_bool(op, "return_current", return_current)
         signal = array_signal(op, voltage, self._shape, single=row is not None)
-        rows = None if row is None else slice(row, row + 1)
+        rows = self._rows(op, row)
         count, shape = (self.size, self._shape) if row is None else (1, ())
         tolerance = 0.0 if rel_tol is None else check_float(op, "rel_tol", rel_tol, 0, 1, exclusive=True)
         steps = signal.shape[-1]

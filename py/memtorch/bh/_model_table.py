@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from memtorch import _ops
-from memtorch._errors import InvalidArgument, check_float, invalid
+from memtorch._errors import InvalidArgument, check_float, check_numbers, invalid
 
 __all__ = ["Field", "ModelTable", "model_table"]
 
@@ -125,9 +125,8 @@ class ModelTable:
             if parts is None:
                 values[name] = self._value(name, value, units[name])
                 continue
-            if isinstance(value, (str, bytes)) or not isinstance(value, (Sequence, np.ndarray, torch.Tensor)):
-                invalid(self.name, name, value, f"be a list of {len(parts)} numbers")
-            if len(value) != len(parts):
+            listed = isinstance(value, (Sequence, np.ndarray, torch.Tensor)) and not isinstance(value, (str, bytes))
+            if not listed or getattr(value, "ndim", 1) == 0 or len(value) != len(parts):
                 invalid(self.name, name, value, f"be a list of {len(parts)} numbers")
             values.update(
                 {p: self._value(f"{name}[{k}]", v, units[p]) for k, (p, v) in enumerate(zip(parts, value, strict=True))}
@@ -138,7 +137,7 @@ class ModelTable:
         if callable(value) and not isinstance(value, type):
             return value
         if isinstance(value, (torch.Tensor, np.ndarray)) and value.ndim > 0:
-            return value
+            return check_numbers(self.name, name, value, unit)
         return check_float(self.name, name, value, unit=unit)
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from memtorch._errors import invalid
+from memtorch._errors import check_numbers, invalid
 
 __all__ = ["FROZEN_STEP", "array_signal", "voltage_signal"]
 
@@ -23,13 +22,9 @@ def voltage_signal(op: str, signal: Any) -> Tensor:
     Raises:
         InvalidArgument: Not numeric, empty, or not finite.
     """
-    try:
-        if isinstance(signal, Tensor):
-            array = signal.detach().to("cpu", torch.float64).contiguous()
-        else:
-            array = torch.from_numpy(np.array(signal, dtype=np.float64, order="C", ndmin=1))
-    except (TypeError, ValueError):
-        invalid(op, "voltage_signal", signal, "be numbers: a list, numpy array, tensor or scalar")
+    array = check_numbers(op, "voltage_signal", signal, "V").to("cpu", torch.float64).contiguous()
+    if array.dim() == 0:
+        array = array.view(1)
     if array.numel() == 0:
         invalid(op, "voltage_signal", f"shape {list(array.shape)}", "hold at least one sample")
     # A sum is finite only if every term is; only a doubtful one needs a look at the elements.

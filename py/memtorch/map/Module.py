@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from memtorch._errors import check_bool, check_shape, invalid
+from memtorch._errors import check_bool, check_float, check_shape, check_tensor, invalid
 
 __all__ = ["LinearTransfer", "naive_tune"]
 
@@ -22,6 +22,9 @@ class LinearTransfer(nn.Module):
         gain: Output units per ampere.
         offset: Output units.
         r2: Coefficient of determination of the fit, or None if the transfer was not fitted.
+
+    Raises:
+        InvalidArgument: Something is no finite number.
     """
 
     gain: Tensor
@@ -29,12 +32,14 @@ class LinearTransfer(nn.Module):
 
     def __init__(self, gain: float = 1.0, offset: float = 0.0, r2: float | None = None) -> None:
         super().__init__()
-        self.r2 = r2
-        self.register_buffer("gain", torch.tensor(float(gain), dtype=torch.float64))
-        self.register_buffer("offset", torch.tensor(float(offset), dtype=torch.float64))
+        self.r2 = None if r2 is None else check_float("LinearTransfer", "r2", r2)
+        for name, value in (("gain", gain), ("offset", offset)):
+            number = check_float("LinearTransfer", name, value)
+            self.register_buffer(name, torch.tensor(number, dtype=torch.float64))
 
     def forward(self, readout: Tensor) -> Tensor:
         """Returns gain * readout + offset in the dtype of ``readout``."""
+        check_tensor("LinearTransfer", "readout", readout, finite=False)
         return readout * self.gain + self.offset
 
     def extra_repr(self) -> str:

@@ -47,8 +47,9 @@ def naive_map(
     if not isinstance(scheme, Scheme):
         invalid("naive_map", "scheme", scheme, f"be one of {', '.join(map(str, Scheme))}")
     check_tensor("naive_map", "weight", weight, finite=False)
-    if not weight.is_floating_point() or weight.numel() == 0:
-        invalid("naive_map", "weight", f"{weight.dtype}, shape {list(weight.shape)}", "be floating point and not empty")
+    if not weight.is_floating_point() or weight.numel() == 0 or weight.is_meta:
+        must = "be floating point and not empty"
+        invalid("naive_map", "weight", f"{weight.dtype}, shape {list(weight.shape)}, {weight.device}", must)
     with torch.no_grad():
         w = weight.detach()
         w = w if w.dtype in (torch.float32, torch.float64) else w.float()

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
 from memtorch._errors import InvalidArgument, invalid
 from memtorch.mn._methods import add_methods, forward_legacy, patched_layers
@@ -125,7 +125,7 @@ def _wanted_types(requested: Any) -> dict[type, type[PatchedLayer]]:
     """The torch types to patch with what replaces them."""
     by_name = {str(kind): kind for kind in patchable_types}
     listed = ", ".join(sorted(kind.__name__ for kind in patchable_types))
-    if isinstance(requested, (str, bytes)) or not isinstance(requested, Iterable):
+    if isinstance(requested, (str, bytes, Tensor)) or not isinstance(requested, Iterable):
         invalid("patch_model", "module_parameters_to_patch", requested, f"be a list of types among {listed}")
     wanted: dict[type, type[PatchedLayer]] = {}
     for entry in requested:

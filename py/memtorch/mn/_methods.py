@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from memtorch._errors import check_bool, check_int, invalid
+from memtorch._errors import check_bool, check_int, check_mapping, invalid
 from memtorch.bh._versioned_columns import VersionedColumns, part_of
 from memtorch.mn._patched import PatchedLayer, all_or_none
 from memtorch.mn._report import PatchReport, summary
@@ -68,7 +68,11 @@ def tune_(model: nn.Module, tune_kwargs: Mapping[Any, Mapping[str, Any]] | None 
     Raises:
         InvalidArgument: ``tune_kwargs`` names an unknown type, or ``disable_legacy`` has removed the digital weights.
     """
-    given = {str(kind): dict(kwargs) for kind, kwargs in (tune_kwargs or {}).items()}
+    must = "be a dict of keyword arguments of tune() by layer type"
+    if not isinstance(tune_kwargs, Mapping | None):
+        invalid("tune_", "tune_kwargs", tune_kwargs, must)
+    requested = {} if tune_kwargs is None else tune_kwargs
+    given = {str(kind): check_mapping("tune_", "tune_kwargs", kwargs, must) for kind, kwargs in requested.items()}
     layers = list(layers_of(model))
     known = sorted({str(type(layer)) for layer in layers})
     for kind in given:

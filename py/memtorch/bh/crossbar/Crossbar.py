@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from memtorch import _ops
-from memtorch._errors import check_bool, check_int, check_shape, check_tensor, invalid
+from memtorch._errors import check_bool, check_int, check_mapping, check_shape, check_tensor, invalid
 from memtorch.bh._device_array import DeviceArray
 from memtorch.bh._device_indexing import DeviceIndexing
 from memtorch.bh._object_array import ObjectArray
@@ -209,7 +209,10 @@ class Crossbar(nn.Module):
         """
         op = "write_conductance_matrix"
         targets = check_tensor(op, "conductance_matrix", conductance_matrix, self._written_shape(conductance_matrix))
-        targets = targets.detach().reshape(self.columns, self.rows).T
+        narrowed = targets.detach().to(self.devices.g.dtype)
+        if narrowed.dtype != targets.dtype:  # what was finite in float64 may be infinite now
+            check_tensor(op, "conductance_matrix", narrowed)
+        targets = narrowed.reshape(self.columns, self.rows).T
         if not check_bool(op, "transistor", transistor):
             if not callable(programming_routine):
                 invalid(op, "programming_routine", programming_routine, "be given if transistor is False")
@@ -310,8 +313,7 @@ def _reference_device(op: str, memristor_model: Any, params: Any) -> Any:
         InvalidArgument: Not a device model, or bad parameters.
     """
     check_model(op, memristor_model)
-    if not isinstance(params, Mapping):
-        invalid(op, "memristor_model_params", params, "be a dict of keyword arguments of the memristor model")
+    check_mapping(op, "memristor_model_params", params, "be a dict of keyword arguments of the memristor model")
     if not is_engine_model(memristor_model):
         return reference_object(op, memristor_model, params)
     means = {name: _mean(name, value) for name, value in params.items()}

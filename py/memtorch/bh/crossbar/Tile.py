@@ -33,6 +33,7 @@ class Tile:
         self.tile_shape = check_shape("Tile", "tile_shape", tile_shape, 2)
         self.patch_num = None if patch_num is None else check_int("Tile", "patch_num", patch_num, 1)
         shape = self.tile_shape if self.patch_num is None else (self.patch_num, self.tile_shape[0])
+        check_shape("Tile", "tile_shape" if self.patch_num is None else "patch_num", shape)
         self.array = torch.zeros(shape)
 
     def update_array(self, new_array: Tensor) -> None:
@@ -243,6 +244,8 @@ def tiled_inference(input: Tensor, m: Any, transistor: bool) -> Tensor:
         InvalidArgument: Another shape, a layer without tiles, or one with wire resistances.
     """
     op = "tiled_inference"
+    if not hasattr(m, "crossbars"):
+        invalid(op, "m", type(m).__name__, "be a patched layer")
     crossbar = m.crossbars[0]
     if crossbar.tile_shape is None:
         invalid(op, "m", type(m).__name__, "have a tile_shape")

@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memtorch._errors import check_bool, check_float
+from memtorch._errors import check_bool, check_float, invalid
 from memtorch.bh._signals import FROZEN_STEP
 
 __all__ = ["Memristor", "plot_bipolar_switching_behaviour", "plot_hysteresis_loop"]
 
 # Vector and raster backends alike take seconds for more points than a figure can show.
 _MAX_DRAWN_POINTS = 200_000
+
+# Their voltages and currents fill 3 GB.
+_MAX_SAMPLES = 200_000_000
 
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -120,6 +123,7 @@ def plot_hysteresis_loop(
     check_float(op, "voltage_signal_amplitude", voltage_signal_amplitude, unit="V")
     check_float(op, "voltage_signal_frequency", voltage_signal_frequency, 0, exclusive=True, unit="Hz")
     check_bool(op, "log_scale", log_scale)
+    _check_samples(op, "duration", duration, duration / step, "s")
     t = np.arange(0, duration + step, step)
     voltage = voltage_signal_amplitude * np.sin(2 * np.pi * voltage_signal_frequency * t)
     current = _simulated(memristor_model, voltage)
@@ -156,6 +160,7 @@ def plot_bipolar_switching_behaviour(
     check_float(op, "voltage_signal_amplitude", voltage_signal_amplitude, unit="V")
     frequency = check_float(op, "voltage_signal_frequency", voltage_signal_frequency, 0, exclusive=True, unit="Hz")
     check_bool(op, "log_scale", log_scale)
+    _check_samples(op, "voltage_signal_frequency", frequency, 1 / frequency / step, "Hz")
     phase = np.arange(0, 1 / frequency + step, step) * frequency
     voltage = voltage_signal_amplitude * np.interp(phase, [0, 0.25, 0.75, 1], [0, 1, -1, 0])
     current = _simulated(memristor_model, voltage)
@@ -164,6 +169,11 @@ def plot_bipolar_switching_behaviour(
     scale = "log" if log_scale else "linear"
     _draw(memristor_model, "Bipolar switching", voltage, np.abs(current), "|Current| (A)", scale)
     return None
+
+
+def _check_samples(op: str, name: str, value: float, samples: float, unit: str) -> None:
+    if samples > _MAX_SAMPLES:
+        invalid(op, name, value, f"give at most {_MAX_SAMPLES:,} samples at the device's time step", unit)
 
 
 def _simulated(memristor_model: Memristor, voltage: NDArray[np.float64]) -> NDArray[np.float64]:
