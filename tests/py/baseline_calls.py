@@ -55,7 +55,7 @@ NAMESPACES = (
 
 
 def public_functions() -> dict[str, Callable[..., Any]]:
-    """Every public function and class that can be called, by name; exceptions, enumerations and abstract classes not."""
+    """Every public function and class that can be called, by name, but exceptions, enumerations, abstract classes."""
     found = {}
     for namespace in NAMESPACES:
         try:

@@ -133,15 +133,8 @@ def _contents(value: Any) -> Any:
         options = [(name, m.options) for name, m in value.named_modules() if hasattr(m, "options")]
         transforms = [m.transform_output for m in value.modules() if hasattr(m, "transform_output")]
         kinds = [(name, type(module)) for name, module in value.named_modules()]
-        return (
-            tensors,
-            shared,
-            options,
-            transforms,
-            kinds,
-            value.training,
-            getattr(value, "forward_legacy_enabled", None),
-        )
+        flags = value.training, getattr(value, "forward_legacy_enabled", None)
+        return tensors, shared, options, transforms, kinds, flags
     if isinstance(value, Memristor):
         return _contents(value.array), value.time_series_resolution
     if isinstance(value, torch.Tensor) and not value.is_meta:

@@ -221,9 +221,8 @@ class MemristiveLayer(PatchedLayer):
         if not input.is_floating_point():
             invalid(type(self).__name__, "input", str(input.dtype), "be a floating-point tensor")
         if input.device != self.device:
-            invalid(
-                type(self).__name__, "input", f"device {input.device}", f"be on the crossbars' device {self.device}"
-            )
+            must = f"be on the crossbars' device {self.device}"
+            invalid(type(self).__name__, "input", f"device {input.device}", must)
         self.check_input(input)
         routine, params = self.options.scaling_routine, self.options.scaling_routine_params
         if routine is naive_scale:  # returns voltages only, as documented for 1.1.6; the factor is asked for apart
