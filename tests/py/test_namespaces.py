@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -68,6 +69,12 @@ def test_classes_and_functions_hide_their_modules_which_can_still_be_imported_fr
     assert (init_crossbar, gen_tiles) == (memtorch.bh.init_crossbar, memtorch.bh.gen_tiles)
     assert callable(plot_hysteresis_loop) and callable(plot_bipolar_switching_behaviour)
     assert Dict2Obj is memtorch.bh.Dict2Obj
+
+
+@pytest.mark.parametrize("name", ["memtorch_bindings", "memtorch_cuda_bindings"])
+def test_no_compiled_module_stands_beside_the_package(name):
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module(name)
 
 
 def test_the_version_tells_that_this_build_has_no_cuda():

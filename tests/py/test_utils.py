@@ -66,3 +66,8 @@ def test_pad_tensor_rejects_other_ranks(bad):
 def test_pad_tensor_rejects_bad_tiles():
     with pytest.raises(InvalidArgument, match="tile_shape"):
         pad_tensor(torch.zeros(2, 2), (0, 2))
+
+
+def test_pad_tensor_stays_on_its_device():
+    padded = pad_tensor(torch.empty(3, 3, device="meta"), (2, 2))
+    assert padded.is_meta and padded.shape == (4, 4)
