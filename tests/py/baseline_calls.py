@@ -6,13 +6,13 @@ that a package's ``__all__`` lists.
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -40,14 +40,15 @@ class Call:
 
 Row = Callable[[], Call]
 
+NONIDEALITY = "memtorch.bh.nonideality"
 NAMESPACES = (
     "memtorch",
     "memtorch.bh",
     "memtorch.bh.memristor",
     "memtorch.bh.memristor.window",
     "memtorch.bh.crossbar",
-    "memtorch.bh.nonideality",
-    "memtorch.bh.nonideality.endurance_retention_models",
+    NONIDEALITY,
+    f"{NONIDEALITY}.endurance_retention_models",
     "memtorch.map",
     "memtorch.mn",
     "memtorch.utils",
@@ -59,7 +60,7 @@ def public_functions() -> dict[str, Callable[..., Any]]:
     found = {}
     for namespace in NAMESPACES:
         try:
-            package = importlib.import_module(namespace)
+            package = import_module(namespace)
         except ModuleNotFoundError:
             continue
         for name in package.__all__:
@@ -83,6 +84,11 @@ def patched(layer: nn.Module, **options: Any) -> nn.Module:
     """A patched model around a layer."""
     model = nn.Sequential(layer)
     return patch_model(model, VTEAM, {}, **{"tile_shape": (2, 2), "verbose": False, **options})
+
+
+def non_ideality(name: str) -> Any:
+    """A member of the enumeration."""
+    return import_module(NONIDEALITY).NonIdeality[name]
 
 
 def linear(**options: Any) -> Any:
@@ -150,6 +156,15 @@ PULSES = {
     "refactory_period": 1e-3,
     "voltage_level": 1.0,
     "time_series_resolution": 1e-4,
+}
+WEAR = {
+    "operation_mode": Made(lambda: import_module(f"{NONIDEALITY}.endurance_retention_models").OperationMode.gradual),
+    "p_lrs": [1.0, 0.1, 0.1, 0.1],
+    "stable_resistance_lrs": 60.0,
+    "p_hrs": [1.0, 0.1, 0.1, -0.1],
+    "stable_resistance_hrs": 900.0,
+    "cell_size": 10.0,
+    "temperature": 350.0,
 }
 CROSSBAR = Made(crossbar)
 LAYER = Made(linear)
@@ -241,8 +256,8 @@ ROWS: dict[str, Row] = {
     "Conv2d": layer_row("Conv2d", "convolutional_layer", lambda: nn.Conv2d(2, 3, 2)),
     "Conv3d": layer_row("Conv3d", "convolutional_layer", lambda: nn.Conv3d(2, 3, 2)),
     "RNN": layer_row("RNN", "rnn_layer", lambda: nn.RNN(3, 2)),
-    "LSTM": layer_row("LSTM", "lstm_layer", lambda: nn.LSTM(3, 2)),
-    "GRU": layer_row("GRU", "gru_layer", lambda: nn.GRU(3, 2)),
+    "LSTM": layer_row("LSTM", "rnn_layer", lambda: nn.LSTM(3, 2)),
+    "GRU": layer_row("GRU", "rnn_layer", lambda: nn.GRU(3, 2)),
     "Linear.forward": method(linear, "forward", input=tensor(2, 4)),
     "Linear.forward with converters": method(
         lambda: linear(ADC_resolution=4, quant_method="linear"), "forward", input=tensor(2, 4)
@@ -267,6 +282,22 @@ ROWS: dict[str, Row] = {
     "model.forward_legacy": method(MODEL.make, "forward_legacy", enable=True),
     "model.set_cuda_malloc_heap_size": method(MODEL.make, "set_cuda_malloc_heap_size", cuda_malloc_heap_size=50),
     # ---- memtorch.bh.nonideality
+    "apply_nonidealities": by_name(
+        "apply_nonidealities",
+        model=MODEL,
+        non_idealities=Made(lambda: [non_ideality("DeviceFaults"), non_ideality("FiniteConductanceStates")]),
+        lrs_proportion=0.2,
+        hrs_proportion=0.2,
+        electroform_proportion=0.1,
+        conductance_states=4,
+    ),
+    "required": by_name("required", kwargs=Made(lambda: {"a": 1}), names=Made(lambda: ["a"])),
+    "apply_finite_conductance_states": by_name(
+        "apply_finite_conductance_states", layer=LAYER, num_conductance_states=4
+    ),
+    "apply_device_faults": by_name(
+        "apply_device_faults", layer=LAYER, lrs_proportion=0.2, hrs_proportion=0.2, electroform_proportion=0.1
+    ),
     "apply_non_linear": by_name(
         "apply_non_linear",
         layer=LAYER,
@@ -280,7 +311,29 @@ ROWS: dict[str, Row] = {
         r_off_kwargs=Made(lambda: {"loc": 1000.0, "scale": 10.0}),
         r_on_kwargs=Made(lambda: {"loc": 50.0, "scale": 1.0}),
     ),
-    "apply_retention_model": by_name("apply_retention_model", layer=LAYER, time=1.0),
+    "apply_endurance_model": by_name("apply_endurance_model", layer=LAYER, x=1e4, **WEAR),
+    "apply_retention_model": by_name(
+        "apply_retention_model", layer=LAYER, time=1.0, initial_time=0.5, drift_coefficient=0.1
+    ),
+    "model_conductance_drift": by_name(
+        "model_conductance_drift", layer=LAYER, x=1.0, initial_time=0.5, drift_coefficient=0.1
+    ),
+    "model_endurance_retention": by_name("model_endurance_retention", layer=LAYER, x=1e4, **WEAR),
+    "model_endurance_retention_gradual": by_name(
+        "model_endurance_retention_gradual",
+        initial_resistance=tensor(3, start=50.0, end=100.0),
+        x=1e4,
+        p_0=1.0,
+        p_1=0.1,
+        p_2=0.1,
+        p_3=0.1,
+        threshold=1e3,
+        temperature_constant=0.9,
+        cell_size=10.0,
+    ),
+    "scale_p_0": by_name(
+        "scale_p_0", p_0=1.0, p_1=0.1, v_stop=1.2, v_stop_min=1.0, v_stop_max=2.0, v_stop_optimal=1.5, cell_size=10.0
+    ),
 }
 
 for _model in MODELS:

@@ -22,8 +22,9 @@ NAMESPACES = {
     "memtorch.bh.memristor.window": "Biolek Jogelkar Joglekar Prodromakis",
     "memtorch.bh.crossbar": "Crossbar Scheme Tile gen_programming_signal gen_tiles init_crossbar naive_program "
     "simulate_matmul tile_matmul tile_matmul_row tiled_inference",
-    "memtorch.bh.nonideality": "NonIdeality apply_cycle_variability apply_endurance_model apply_non_linear "
-    "apply_nonidealities apply_retention_model endurance_retention_models required",
+    "memtorch.bh.nonideality": "NonIdeality apply_cycle_variability apply_device_faults apply_endurance_model "
+    "apply_finite_conductance_states apply_non_linear apply_nonidealities apply_retention_model "
+    "endurance_retention_models required",
     "memtorch.map": "naive_map naive_scale naive_tune",
     "memtorch.mn": "Conv1d Conv2d Conv3d GRU LSTM Linear RNN patch_model supported_module_parameters",
     "memtorch.submodules": "",

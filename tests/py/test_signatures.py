@@ -14,9 +14,13 @@ import math
 import pathlib
 
 import pytest
+import torch
+from baseline_calls import ROWS
+from torch import Tensor
 from torch.distributions import Normal
 
 from memtorch.bh.crossbar import Scheme
+from memtorch.bh.memristor import Memristor
 from memtorch.map import naive_map, naive_scale
 
 DOCUMENT = json.loads((pathlib.Path(__file__).parent / "data/api-1.1.6.json").read_text(encoding="utf-8"))
@@ -109,3 +113,20 @@ def test_a_changed_name_order_or_default_is_noticed():
             check(parameters, wrong)
     with pytest.raises(AssertionError):
         check(parameters, [])  # a is left, and has to be given
+
+
+# What the document says is returned. naive_program's "Memristor" is the crossbar's devices, in 1.1.6 as here.
+RETURNED = {
+    "tuple": lambda value: isinstance(value, tuple) and len(value) == 2,
+    "torch.Tensor": lambda value: isinstance(value, Tensor),
+    "torch.Tensor, torch.Tensor": lambda value: len(value) == 2 and all(isinstance(part, Tensor) for part in value),
+    "float or function": lambda value: isinstance(value, float) or callable(value),
+    "function": callable,
+    "torch.nn.Module": lambda value: isinstance(value, torch.nn.Module),
+    "memtorch.bh.memristor.Memristor.Memristor": lambda value: all(isinstance(d, Memristor) for d in value.flat),
+}
+
+
+@pytest.mark.parametrize("entry", [entry for entry in OBJECTS if "returns" in entry], ids=label)
+def test_returned_types(entry):
+    assert RETURNED[entry["returns"]](ROWS[entry["name"]]()())

@@ -110,8 +110,8 @@ def pulse_section(params: dict[str, Any]) -> str:
     """The pulses that programme every conductance in the range of a device with default parameters."""
     rows = [[f"`{name}`", f"{value:g}", PULSE_UNITS.get(name, "")] for name, value in params.items()]
     return (
-        "Pulses that reach every conductance between 1 / r_off and 1 / r_on with the default parameters, in the form "
-        "that\n`naive_program` takes them; a time step stands among the device's parameters instead:\n\n"
+        "Pulses that reach every conductance between 1 / r_off and 1 / r_on with the default parameters, as arguments "
+        "of\n`naive_program` (`programming_params` of the class):\n\n"
         + table(["argument", "value", "unit"], rows)
         + "\n"
     )
