@@ -355,7 +355,11 @@ def window(op: str, name: str, x: Any, *parameters: float, voltage: Any = None) 
         columns.append(column)
     if columns[0].numel() and (columns[0].min() < 0 or columns[0].max() > 1):
         invalid(op, "x", x, "be in [0, 1]")
-    state, volts = (c.contiguous() for c in torch.broadcast_tensors(*columns))
+    try:
+        state, volts = (c.contiguous() for c in torch.broadcast_tensors(*columns))
+    except RuntimeError:
+        shapes = " and ".join(str(list(c.shape)) for c in columns)
+        invalid(op, "voltage", f"shapes {shapes} of x and voltage", "broadcast against each other")
     out = torch.empty_like(state)
     leading = (volts.view(-1),) if name == "biolek" else ()
     getattr(_engine, name)(state.view(-1), *leading, *parameters, out.view(-1))

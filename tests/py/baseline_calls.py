@@ -166,6 +166,8 @@ WEAR = {
     "cell_size": 10.0,
     "temperature": 350.0,
 }
+# Each moves the resistance by about 1 ohm, well within 1 % of the target of 200 ohm.
+VTEAM_PULSES = {"pulse_duration": 4e-9, "pos_voltage_level": 0.039, "neg_voltage_level": -0.2085}
 CROSSBAR = Made(crossbar)
 LAYER = Made(linear)
 MODEL = Made(lambda: patched(nn.Linear(4, 3)))
@@ -226,9 +228,7 @@ ROWS: dict[str, Row] = {
     ),
     "simulate_matmul": by_name("simulate_matmul", input=tensor(2, 4), crossbar=CROSSBAR),
     "gen_programming_signal": by_name("gen_programming_signal", **PULSES),
-    "naive_program": by_name(
-        "naive_program", crossbar=CROSSBAR, point=(0, 0, 0), conductance=5e-3, pulse_duration=1e-9, timeout=1
-    ),
+    "naive_program": by_name("naive_program", crossbar=CROSSBAR, point=(0, 0, 0), conductance=5e-3, **VTEAM_PULSES),
     "Tile": by_name("Tile", tile_shape=(2, 2), patch_num=None),
     "Tile.update_array": method(lambda: memtorch.Tile((2, 2)), "update_array", new_array=tensor(2, 2)),
     "gen_tiles": by_name("gen_tiles", tensor=tensor(4, 3), tile_shape=(2, 2)),

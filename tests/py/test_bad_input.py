@@ -185,6 +185,38 @@ def test_wrong_arguments_are_refused_and_change_nothing(name, data):
     attempt(call)
 
 
+# What once ended in an exception of Python, numpy or torch, in a change, or in NaN.
+FOUND = [
+    ("Crossbar.write_conductance_matrix", {"conductance_matrix": "itself times 1e300"}),
+    ("Crossbar.conductance_matrix =", {"value": "text"}),
+    ("Crossbar.devices.simulate", {"row": "fraction"}),
+    ("Crossbar.devices.set_params", {"r_off": "array of texts"}),
+    ("Data_Driven", {"r_p": "0-d tensor"}),
+    ("Linear.forward", {"input": "meta tensor"}),
+    ("LinearTransfer", {"gain": "nan"}),
+    ("StochasticParameter", {"loc": "10**400"}),
+    ("patch_model", {"module_parameters_to_patch": "0-d tensor"}),
+    ("patch_model", {"module_parameters_to_patch": "ragged list"}),
+    ("model.tune_", {"tune_kwargs": "list"}),
+    ("tiled_inference", {"m": "None"}),
+    ("VTEAM.plot_hysteresis_loop", {"duration": "1e308"}),
+    ("Biolek", {"x": "integer tensor", "voltage": "vector"}),
+    ("Joglekar", {"p": "1e308"}),
+    ("convert_range", {"new_min": "-1e308", "new_max": "1e308"}),
+]
+
+
+@pytest.mark.parametrize(("name", "wrong"), FOUND, ids=str)
+def test_what_was_found_once_is_refused(name, wrong):
+    call = ROWS[name]()
+    for argument, key in wrong.items():
+        call.arguments[argument] = wrong_values(argument, call.arguments.get(argument))[key]()
+    before = snapshot(call)
+    with pytest.raises(InvalidArgument, match=r"^\["):
+        call()
+    assert snapshot(call) == before
+
+
 @pytest.mark.parametrize("name", available())
 def test_unknown_arguments_are_refused_and_change_nothing(name):
     call = ROWS[name]()

@@ -16,7 +16,7 @@ def Biolek(voltage: Any, x: Any = 1.0, p: float = 1) -> Any:
     Args:
         voltage: Voltage (V): number, array or tensor.
         x: Normalised state in [0, 1]: number, array or tensor, broadcast against ``voltage``.
-        p: Exponent, > 0.
+        p: Exponent, > 0 and at most 1e50.
 
     Returns:
         A float for numbers, else a float64 array or tensor.
@@ -27,5 +27,5 @@ def Biolek(voltage: Any, x: Any = 1.0, p: float = 1) -> Any:
     Reference: Z. Biolek, D. Biolek, V. Biolkova, "SPICE Model of Memristor with Nonlinear Dopant Drift",
     Radioengineering 18(2), 2009.
     """
-    exponent = check_float("Biolek", "p", p, 0, exclusive=True)
+    exponent = check_float("Biolek", "p", p, 0, 1e50, exclusive=True)
     return _ops.window("Biolek", "biolek", x, exponent, voltage=voltage)

@@ -15,7 +15,7 @@ def Jogelkar(x: Any, p: float = 1) -> Any:
 
     Args:
         x: Normalised state in [0, 1]: number, array or tensor.
-        p: Exponent, > 0.
+        p: Exponent, > 0 and at most 1e50.
 
     Returns:
         A float for a number, else a float64 array or tensor.
@@ -26,7 +26,7 @@ def Jogelkar(x: Any, p: float = 1) -> Any:
     Reference: Y. N. Joglekar, S. J. Wolf, "The Elusive Memristor: Properties of Basic Electrical Circuits",
     European Journal of Physics 30(4), 2009.
     """
-    return _ops.window("Jogelkar", "joglekar", x, check_float("Jogelkar", "p", p, 0, exclusive=True))
+    return _ops.window("Jogelkar", "joglekar", x, check_float("Jogelkar", "p", p, 0, 1e50, exclusive=True))
 
 
 Joglekar = Jogelkar

@@ -15,7 +15,7 @@ def Prodromakis(x: Any, p: float = 1, j: float = 1.0) -> Any:
 
     Args:
         x: Normalised state in [0, 1]: number, array or tensor.
-        p: Exponent, > 0.
+        p: Exponent, > 0 and at most 1e50.
         j: Scale.
 
     Returns:
@@ -27,5 +27,5 @@ def Prodromakis(x: Any, p: float = 1, j: float = 1.0) -> Any:
     Reference: T. Prodromakis, B. P. Peh, C. Papavassiliou, C. Toumazou, "A Versatile Memristor Model With Nonlinear
     Dopant Kinetics", IEEE Transactions on Electron Devices 58(9), 2011.
     """
-    exponent = check_float("Prodromakis", "p", p, 0, exclusive=True)
+    exponent = check_float("Prodromakis", "p", p, 0, 1e50, exclusive=True)
     return _ops.window("Prodromakis", "prodromakis", x, exponent, check_float("Prodromakis", "j", j))
