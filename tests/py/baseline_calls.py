@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from importlib import import_module
+from operator import attrgetter
 from typing import Any
 
 import torch
 from device_tools import MODELS
+from python_models import PythonDrift
 from torch import nn
 
 import memtorch
@@ -73,9 +75,9 @@ def public_functions() -> dict[str, Callable[..., Any]]:
     return found
 
 
-def crossbar(**options: Any) -> Crossbar:
+def crossbar(model: type = VTEAM) -> Crossbar:
     """4 rows, 3 columns, tiles of 2 by 2, so that there is padding."""
-    made = Crossbar(VTEAM, {}, (3, 4), **{"tile_shape": (2, 2), **options})
+    made = Crossbar(model, {}, (3, 4), tile_shape=(2, 2))
     made.write_conductance_matrix(torch.linspace(1e-3, 2e-2, 12).view(3, 4))
     return made
 
@@ -113,11 +115,11 @@ def by_name(name: str, /, **arguments: Any) -> Row:
 
 
 def method(make: Callable[[], Any], name: str, /, **arguments: Any) -> Row:
-    """A row of a method of what ``make`` makes."""
+    """A row of a method, perhaps of an attribute ("devices.simulate"), of what ``make`` makes."""
 
     def row() -> Call:
         owner = make()
-        return Call(getattr(owner, name), made(arguments), owner)
+        return Call(attrgetter(name)(owner), made(arguments), owner)
 
     return row
 
@@ -198,24 +200,6 @@ ROWS: dict[str, Row] = {
     "Prodromakis": by_name("Prodromakis", x=0.5, p=1, j=1.0),
     # ---- memtorch.bh.crossbar
     "Crossbar": by_name("Crossbar", memristor_model=VTEAM, memristor_model_params=Made(dict), shape=(3, 4)),
-    "Crossbar.update": method(crossbar, "update"),
-    "Crossbar.write_conductance_matrix": method(
-        crossbar, "write_conductance_matrix", conductance_matrix=tensor(3, 4, start=1e-3, end=1e-2)
-    ),
-    "Crossbar.read": method(crossbar, "read", v=tensor(2, 4)),
-    "Crossbar.conductance_matrix =": assignment(crossbar, "conductance_matrix", tensor(4, 2, 2, start=1e-3, end=1e-2)),
-    "Crossbar.devices =": assignment(crossbar, "devices", Made(lambda: crossbar().devices)),
-    "Crossbar.devices.set_conductance": method(
-        lambda: crossbar().devices, "set_conductance", conductance=tensor(4, 2, 2, start=1e-3, end=1e-2)
-    ),
-    "Crossbar.devices.set_params": method(lambda: crossbar().devices, "set_params", r_off=2000.0, v_on=-0.1),
-    "Crossbar.devices.simulate": method(
-        lambda: crossbar().devices, "simulate", voltage=tensor(4, 2, 2, 5), return_current=True
-    ),
-    "Crossbar.devices.column": method(lambda: crossbar().devices, "column", name="g"),
-    "Crossbar.devices.write_g": method(
-        lambda: crossbar().devices, "write_g", conductance=tensor(4, 2, 2, start=1e-3, end=1e-2)
-    ),
     "init_crossbar": by_name(
         "init_crossbar",
         weights=tensor(3, 4),
@@ -335,6 +319,26 @@ ROWS: dict[str, Row] = {
         "scale_p_0", p_0=1.0, p_1=0.1, v_stop=1.2, v_stop_min=1.0, v_stop_max=2.0, v_stop_optimal=1.5, cell_size=10.0
     ),
 }
+
+for _prefix, _model in (("Crossbar", VTEAM), ("Crossbar of Python models", PythonDrift)):
+    _crossbar = partial(crossbar, _model)
+    _targets = tensor(4, 2, 2, start=1e-3, end=1e-2)
+    ROWS |= {
+        f"{_prefix}.update": method(_crossbar, "update"),
+        f"{_prefix}.write_conductance_matrix": method(
+            _crossbar, "write_conductance_matrix", conductance_matrix=tensor(3, 4, start=1e-3, end=1e-2)
+        ),
+        f"{_prefix}.read": method(_crossbar, "read", v=tensor(2, 4)),
+        f"{_prefix}.conductance_matrix =": assignment(_crossbar, "conductance_matrix", _targets),
+        f"{_prefix}.devices =": assignment(_crossbar, "devices", Made(lambda make=_crossbar: make().devices)),
+        f"{_prefix}.devices.set_conductance": method(_crossbar, "devices.set_conductance", conductance=_targets),
+        f"{_prefix}.devices.set_params": method(_crossbar, "devices.set_params", r_off=2000.0, r_on=60.0),
+        f"{_prefix}.devices.simulate": method(
+            _crossbar, "devices.simulate", voltage=tensor(4, 2, 2, 5), return_current=True
+        ),
+        f"{_prefix}.devices.column": method(_crossbar, "devices.column", name="g"),
+        f"{_prefix}.devices.write_g": method(_crossbar, "devices.write_g", conductance=_targets),
+    }
 
 for _model in MODELS:
     _name = _model.__name__

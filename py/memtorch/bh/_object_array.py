@@ -114,6 +114,8 @@ class ObjectArray(DeviceIndexing, ObjectStorage):
 
     def column(self, name: str) -> Tensor:
         """A copy of an attribute of all devices [*shape]: "g", or any other number."""
+        if not isinstance(name, str):
+            invalid("column", "name", name, "be the name of an attribute")
         if name == "g":
             return self.g.clone()
         return torch.as_tensor(self.parameter(name), dtype=torch.float64).expand(self._shape).clone()
@@ -131,7 +133,7 @@ class ObjectArray(DeviceIndexing, ObjectStorage):
             InvalidArgument: Not finite, or of another shape.
         """
         op = "set_conductance"
-        rows = range(self.size) if row is None else (row,)
+        rows = self._chosen(op, row)
         values: Sequence[float]
         if conductance is None:
             written, held = self._written(), self._read()
@@ -186,7 +188,7 @@ class ObjectArray(DeviceIndexing, ObjectStorage):
         ``fresh`` has no effect here.
         """
         op = self.memristor_model.__name__
-        rows = range(self.size) if row is None else [row]
+        rows = self._chosen(op, row)
         self.sync()
         resistances = {n: [self._number(n, k, "ohm") for k in rows] for n in ("r_on", "r_off")}
         pair = {n: torch.tensor(numbers, dtype=torch.float64) for n, numbers in resistances.items()}
@@ -280,6 +282,7 @@ class ObjectArray(DeviceIndexing, ObjectStorage):
                 or currents that are not finite.
         """
         op = "simulate"
+        rows = self._chosen(op, row)
         signal = array_signal(op, voltage, self._shape, single=row is not None).numpy()
         options: dict[str, Any] = {}
         if rel_tol is not None:
@@ -291,7 +294,7 @@ class ObjectArray(DeviceIndexing, ObjectStorage):
         self.sync()
         stuck = self._stuck_rows()
         currents: list[Any] = []
-        for k in range(self.size) if row is None else (row,):
+        for k in rows:
             # A copy for each: what a model does to its argument must not reach the next device.
             volts = np.array(signal if signal.ndim == 1 else signal[k])
             if k not in stuck:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,10 @@ class ObjectStorage(ObjectState):
     def _number(self, name: str, row: int, unit: str) -> float:
         """An attribute of one device as a finite float."""
         return number_of(self._objects[row], name, self._label(name, row), unit)
+
+    def _chosen(self, op: str, row: int | None) -> Sequence[int]:
+        """The numbers of all devices, or the one that was asked for."""
+        return range(len(self._objects)) if row is None else [check_int(op, "row", row, 0, len(self._objects) - 1)]
 
     def _numbers(self, name: str, unit: str) -> list[float]:
         return [self._number(name, row, unit) for row in range(len(self._objects))]
