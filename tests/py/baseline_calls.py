@@ -242,6 +242,15 @@ ROWS: dict[str, Row] = {
     "RNN": layer_row("RNN", "rnn_layer", lambda: nn.RNN(3, 2)),
     "LSTM": layer_row("LSTM", "rnn_layer", lambda: nn.LSTM(3, 2)),
     "GRU": layer_row("GRU", "rnn_layer", lambda: nn.GRU(3, 2)),
+    "RNNCell": layer_row("RNNCell", "rnn_cell", lambda: nn.RNNCell(3, 2)),
+    "LSTMCell": layer_row("LSTMCell", "rnn_cell", lambda: nn.LSTMCell(3, 2)),
+    "GRUCell": layer_row("GRUCell", "rnn_cell", lambda: nn.GRUCell(3, 2)),
+    "RNN.forward": method(lambda: patched(nn.RNN(3, 2))[0], "forward", input=tensor(4, 2, 3), hx=tensor(1, 2, 2)),
+    "LSTM.forward": method(lambda: patched(nn.LSTM(3, 2))[0], "forward", input=tensor(4, 2, 3)),
+    "GRU.forward": method(lambda: patched(nn.GRU(3, 2))[0], "forward", input=tensor(4, 2, 3), hx=tensor(1, 2, 2)),
+    "RNNCell.forward": method(lambda: patched(nn.RNNCell(3, 2))[0], "forward", input=tensor(4, 3), hx=tensor(4, 2)),
+    "LSTMCell.forward": method(lambda: patched(nn.LSTMCell(3, 2))[0], "forward", input=tensor(4, 3)),
+    "GRUCell.forward": method(lambda: patched(nn.GRUCell(3, 2))[0], "forward", input=tensor(4, 3), hx=tensor(4, 2)),
     "Linear.forward": method(linear, "forward", input=tensor(2, 4)),
     "Linear.forward with converters": method(
         lambda: linear(ADC_resolution=4, quant_method="linear"), "forward", input=tensor(2, 4)

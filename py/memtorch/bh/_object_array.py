@@ -196,12 +196,14 @@ class ObjectArray(DeviceIndexing, ObjectStorage):
             for k in rows:
                 self._number(name, k, "")
         given = dict(values)
+        for name, value in values.items():
+            if isinstance(value, type) or not callable(value):
+                given[name] = check_tensor(op, name, check_numbers(op, name, value)).double().cpu()
         if any(callable(value) for value in given.values()):
             drawn = draw_columns(op, {**pair, **given}, len(rows))
             given = {name: drawn[name] for name in values}
         new = {}
-        for name, value in given.items():
-            column = check_tensor(op, name, check_numbers(op, name, value)).double().cpu()
+        for name, column in given.items():
             if column.numel() != 1 and tuple(column.shape) not in (self._shape, (len(rows),)):
                 invalid(op, name, f"shape {list(column.shape)}", f"have shape {list(self._shape)}")
             new[name] = column.reshape(-1).expand(len(rows))
