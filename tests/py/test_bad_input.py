@@ -200,6 +200,7 @@ FOUND = [
     ("model.tune_", {"tune_kwargs": "list"}),
     ("tiled_inference", {"m": "None"}),
     ("VTEAM.plot_hysteresis_loop", {"duration": "1e308"}),
+    ("naive_program", {"point": "0-d tensor"}),
     ("Biolek", {"x": "integer tensor", "voltage": "vector"}),
     ("Joglekar", {"p": "1e308"}),
     ("convert_range", {"new_min": "-1e308", "new_max": "1e308"}),

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from memtorch._errors import check_float, check_int, check_mapping, invalid
+from memtorch._errors import check_float, check_int, check_mapping, check_tensor, invalid
 from memtorch.bh._device_array import DeviceArray
 from memtorch.bh.crossbar._programming import (
     Outcome,
@@ -153,12 +153,16 @@ _OPTIONS = {
 def _check_point(op: str, point: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Returns the index of one device, negative numbers counted from the end."""
     must = f"be {len(shape)} integers, an index into devices of shape {shape}"
-    items = list(point) if isinstance(point, (tuple, list, np.ndarray, Tensor)) else []
+    if isinstance(point, Tensor):
+        check_tensor(op, "point", point)
+    listed = isinstance(point, (tuple, list, np.ndarray, Tensor)) and getattr(point, "ndim", 1) == 1
+    items = list(point) if listed else []
     if len(items) != len(shape):
         invalid(op, "point", point, must)
     index = []
     for item, length in zip(items, shape, strict=True):
-        k = check_int(op, "point", item.item() if isinstance(item, (Tensor, np.ndarray)) else item)
+        scalar = isinstance(item, (Tensor, np.ndarray)) and item.ndim == 0
+        k = check_int(op, "point", item.item() if scalar else item)
         if not -length <= k < length:
             invalid(op, "point", point, must)
         index.append(k % length)
