@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from memtorch._errors import InvalidArgument, check_bool, check_float, check_int, check_mapping, invalid
 from memtorch.bh.nonideality._effects import Effect, crossbars_of, crossbars_to_copy, unchanged_on_error
@@ -174,7 +174,7 @@ def _reads_crossbars(module: nn.Module) -> bool:
 def required(kwargs: Mapping[str, Any], names: Iterable[str], op: str = "apply_nonidealities") -> None:
     """Raises ``InvalidArgument`` that names every one of ``names`` that is not in ``kwargs``."""
     given_kwargs = check_mapping("required", "kwargs", kwargs)
-    if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
+    if isinstance(names, (str, bytes, Tensor)) or not isinstance(names, Iterable):
         invalid("required", "names", names, "be a list of strings")
     listed = list(names)
     if not all(isinstance(name, str) for name in listed):
@@ -187,7 +187,7 @@ def required(kwargs: Mapping[str, Any], names: Iterable[str], op: str = "apply_n
 
 def _prepared(op: str, non_idealities: Any, kwargs: Mapping[str, Any]) -> list[Effect]:
     """The effects, once all their arguments are known to be there and in range."""
-    if isinstance(non_idealities, (str, bytes, type)) or not isinstance(non_idealities, Iterable):
+    if isinstance(non_idealities, (str, bytes, type, Tensor)) or not isinstance(non_idealities, Iterable):
         invalid(op, "non_idealities", non_idealities, "be a list of members of NonIdeality")
     listed = list(non_idealities)
     for entry in listed:

@@ -215,7 +215,7 @@ def _cell_size(op: str, cell_size: Any) -> float:
 
 def _power(op: str, base: float, exponent: float) -> float:
     """base^exponent, in the range of float64's normal numbers."""
-    magnitude = exponent * math.log(base)
+    magnitude = exponent * math.log(base) if base > 0 else math.inf  # a quotient may be too small for a float
     if not abs(magnitude) < 700:
         invalid(op, "x / threshold", base, f"not scale resistances by exp({magnitude:g})")
     return math.exp(magnitude)
