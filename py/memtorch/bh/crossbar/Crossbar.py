@@ -209,10 +209,9 @@ class Crossbar(nn.Module):
         """
         op = "write_conductance_matrix"
         targets = check_tensor(op, "conductance_matrix", conductance_matrix, self._written_shape(conductance_matrix))
-        narrowed = targets.detach().to(self.devices.g.dtype)
-        if narrowed.dtype != targets.dtype:  # what was finite in float64 may be infinite now
-            check_tensor(op, "conductance_matrix", narrowed)
-        targets = narrowed.reshape(self.columns, self.rows).T
+        if targets.dtype != self.devices.g.dtype:  # what is finite in float64 may be infinite as it is stored
+            check_tensor(op, "conductance_matrix", targets.detach().to(self.devices.g.dtype))
+        targets = targets.detach().reshape(self.columns, self.rows).T
         if not check_bool(op, "transistor", transistor):
             if not callable(programming_routine):
                 invalid(op, "programming_routine", programming_routine, "be given if transistor is False")
