@@ -13,6 +13,7 @@ namespace memtorch {
 namespace nb = nanobind;
 
 void BindDevices(nb::module_& m);
+void BindGrid(nb::module_& m);
 void BindQuantize(nb::module_& m);
 void BindRandom(nb::module_& m);
 void BindTiles(nb::module_& m);
@@ -58,6 +59,7 @@ NB_MODULE(_engine, m) {
       "callers.";
   memtorch::BindErrors(m);
   memtorch::BindDevices(m);
+  memtorch::BindGrid(m);
   memtorch::BindQuantize(m);
   memtorch::BindRandom(m);
   memtorch::BindTiles(m);

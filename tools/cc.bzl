@@ -68,8 +68,11 @@ def mt_cc_test(name, srcs = None, deps = [], copts = [], linkopts = [], size = "
         **kwargs
     )
 
-def mt_simd_library(name, srcs, hdrs = [], deps = [], **kwargs):
+def mt_simd_library(name, srcs, hdrs = [], deps = [], fused = False, **kwargs):
     """Library whose sources are compiled once per instruction set (engine/simd.h says how to write them).
+
+    With `fused`, products and sums are contracted where the instruction set can: faster, and rounded differently by
+    each instruction set.
 
     Makes `name`_baseline, `name`_avx2 and `name`_avx512 with MT_ISA defined to the name of the set, `name`, which
     holds the three, and the test `name`_isa_test, which looks for code that the linker could share between the sets.
@@ -79,7 +82,7 @@ def mt_simd_library(name, srcs, hdrs = [], deps = [], **kwargs):
             name = name + "_" + isa,
             srcs = srcs,
             hdrs = hdrs,
-            copts = select({
+            copts = (["-ffp-contract=fast"] if fused else []) + select({
                 "@platforms//cpu:x86_64": flags,
                 "//conditions:default": [],
             }),

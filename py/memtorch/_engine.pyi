@@ -173,6 +173,18 @@ def biolek(x: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device=
 def prodromakis(x: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], p: float, j: float, out: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]) -> None:
     """Prodromakis' window of x [n] into out [n]."""
 
+class GridSolver:
+    """
+    Exact solver for crossbars of one shape with resistive wires, ohm; it keeps the memory of a solution for the next one.
+    """
+
+    def __init__(self, rows: int, cols: int, word: float, bit: float, source: float, load: float, drive_both: bool = False, sense_both: bool = False) -> None: ...
+
+    def effective_matrix(self, g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], out: Annotated[NDArray | Tensor, dict(order='C', device='cpu')]) -> None:
+        """
+        Effective conductances out [tiles, rows, cols] of devices g [tiles, rows, cols], siemens: currents = voltages @ out. The dtype of out is the precision inside.
+        """
+
 def quant_methods() -> list[str]:
     """The quantization methods by name."""
 

@@ -1,0 +1,45 @@
+// Exact solution of crossbars with resistive wires.
+#ifndef MEMTORCH_ENGINE_GRID_SOLVER_H_
+#define MEMTORCH_ENGINE_GRID_SOLVER_H_
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "engine/grid/grid.h"
+#include "engine/grid/merge_plan.h"
+
+namespace memtorch {
+
+// Solves grids of one shape with one set of wires; T, float or double, is the precision inside. Const calls may run at
+// the same time. It keeps the memory that a solution needs for the next one.
+template <class T>
+class GridSolver {
+ public:
+  // Throws std::invalid_argument unless rows and cols are at least 1 and the wires in their range.
+  GridSolver(int64_t rows, int64_t cols, const Wires& wires);
+  ~GridSolver();
+
+  int64_t rows() const { return rows_; }
+  int64_t cols() const { return cols_; }
+
+  // The effective conductances out [tiles, rows, cols], siemens, of devices g [tiles, rows, cols]: with voltages v on
+  // the word lines and the senses at 0 V, the currents into the senses are v out. About 34 n^3 operations for n x n.
+  // Threaded; the same bits for any number of threads and any batch.
+  template <class G>
+  void EffectiveMatrix(const GridView<const G>& g, const GridView<T>& out) const;
+
+ private:
+  class Work;
+  template <class G>
+  class Task;
+
+  int64_t rows_, cols_;
+  MergePlan plan_;
+  mutable std::mutex mutex_;
+  mutable std::vector<std::unique_ptr<Work>> idle_;
+};
+
+}  // namespace memtorch
+
+#endif  // MEMTORCH_ENGINE_GRID_SOLVER_H_
