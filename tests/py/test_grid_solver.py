@@ -1,4 +1,4 @@
-"""The engine's solver of resistive wires, as Python sees it; its mathematics is tested in tests/cpp/grid_solver_test.cc."""
+"""The solver of resistive wires, as Python sees it; its mathematics is tested in tests/cpp/grid_solver_test.cc."""
 
 import numpy as np
 import pytest
