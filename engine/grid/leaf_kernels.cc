@@ -6,16 +6,19 @@ namespace memtorch {
 namespace MT_ISA {
 namespace {
 
+// Sizes of leaves are multiples of it; blocks of kStep x kStep cells are unrolled.
+constexpr int kStep = 4;
+
 // A block in lanes: the upper triangle of its matrix in a square of vectors, sides in the order top, left, right,
 // bottom.
 struct Shape {
   int rows, cols;
 
-  MT_HD int ports() const { return 2 * (rows + cols); }
-  MT_HD int left() const { return cols; }
-  MT_HD int right() const { return cols + rows; }
-  MT_HD int bottom() const { return cols + 2 * rows; }
-  MT_HD int cells() const { return rows * cols; }
+  constexpr int ports() const { return 2 * (rows + cols); }
+  constexpr int left() const { return cols; }
+  constexpr int right() const { return cols + rows; }
+  constexpr int bottom() const { return cols + 2 * rows; }
+  constexpr int cells() const { return rows * cols; }
 };
 
 template <class T>
@@ -34,16 +37,16 @@ struct Piece {
 
 // How two blocks are joined along side by side (across) or one above the other.
 struct Joint {
-  Shape whole;
-  int shared;
-  int from[2];  // first shared port of each child
+  Shape whole{};
+  int shared = 0;
+  int from[2] = {};  // first shared port of each child
   int count = 0;
-  Piece pieces[6];
+  Piece pieces[6] = {};
 
-  MT_HD void Add(int child, int from_port, int to, int size) { pieces[count++] = {child, from_port, to, size}; }
+  constexpr void Add(int child, int from_port, int to, int size) { pieces[count++] = {child, from_port, to, size}; }
 };
 
-MT_HD Joint JoinAcross(Shape a, Shape b) {
+constexpr Joint JoinAcross(Shape a, Shape b) {
   Joint joint;
   joint.whole = {a.rows, a.cols + b.cols};
   joint.shared = a.rows;
@@ -58,7 +61,7 @@ MT_HD Joint JoinAcross(Shape a, Shape b) {
   return joint;
 }
 
-MT_HD Joint JoinDown(Shape a, Shape b) {
+constexpr Joint JoinDown(Shape a, Shape b) {
   Joint joint;
   joint.whole = {a.rows + b.rows, a.cols};
   joint.shared = a.cols;
@@ -73,6 +76,21 @@ MT_HD Joint JoinDown(Shape a, Shape b) {
   return joint;
 }
 
+// Where each port of a joined block comes from.
+template <int kPorts>
+struct Origins {
+  int child[kPorts] = {}, port[kPorts] = {};
+
+  constexpr explicit Origins(const Joint& joint) {
+    for (int p = 0; p < joint.count; ++p) {
+      for (int j = 0; j < joint.pieces[p].size; ++j) {
+        child[joint.pieces[p].to + j] = joint.pieces[p].child;
+        port[joint.pieces[p].to + j] = joint.pieces[p].from + j;
+      }
+    }
+  }
+};
+
 // The rows of what is shared: x, and y = x / pivot, [shared, width] each; shared columns first.
 template <class T>
 struct Rows {
@@ -80,6 +98,65 @@ struct Rows {
   Vector<T>* y;
   int width;
 };
+
+template <class T>
+MT_HD Vector<T> Inverse(Vector<T> pivot) {
+  const Vector<T> some = pivot > kNothing<T> ? pivot : kNothing<T> - Vector<T>{};
+  return pivot > kNothing<T> ? 1 / some : Vector<T>{};
+}
+
+// Joins blocks of kRows x kCols cells, known when this is compiled: everything is unrolled.
+template <int kRows, int kCols, bool kAcross, class T>
+MT_HD void JoinFixed(const Block<T>& first, const Block<T>& second, Vector<T>* n) {
+  using V = Vector<T>;
+  constexpr Shape half{kRows, kCols};
+  constexpr Joint joint = kAcross ? JoinAcross(half, half) : JoinDown(half, half);
+  constexpr int ports = joint.whole.ports(), shared = joint.shared;
+  constexpr Origins<ports> origins(joint);
+  V inner[shared][shared] = {}, x[shared][ports], y[shared][ports];
+#pragma GCC unroll 16
+  for (int k = 0; k < shared; ++k) {
+#pragma GCC unroll 16
+    for (int j = k + 1; j < shared; ++j) {
+      inner[k][j] = *first.at(joint.from[0] + k, joint.from[0] + j) + *second.at(joint.from[1] + k, joint.from[1] + j);
+    }
+#pragma GCC unroll 16
+    for (int j = 0; j < ports; ++j) {
+      const Block<T>& child = origins.child[j] == 0 ? first : second;
+      x[k][j] = *child.at(joint.from[origins.child[j]] + k, origins.port[j]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int k = 0; k < shared; ++k) {
+    V pivot = {};
+#pragma GCC unroll 16
+    for (int j = k + 1; j < shared; ++j) pivot += inner[k][j];
+#pragma GCC unroll 16
+    for (int j = 0; j < ports; ++j) pivot += x[k][j];
+    const V inverse = Inverse<T>(pivot);
+#pragma GCC unroll 16
+    for (int j = 0; j < ports; ++j) y[k][j] = x[k][j] * inverse;
+#pragma GCC unroll 16
+    for (int q = k + 1; q < shared; ++q) {
+      const V ratio = inner[k][q] * inverse;
+#pragma GCC unroll 16
+      for (int j = q + 1; j < shared; ++j) inner[q][j] += ratio * inner[k][j];
+#pragma GCC unroll 16
+      for (int j = 0; j < ports; ++j) x[q][j] += ratio * x[k][j];
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < ports; ++i) {
+#pragma GCC unroll 16
+    for (int j = i + 1; j < ports; ++j) {
+      const Block<T>& child = origins.child[i] == 0 ? first : second;
+      V sum = origins.child[i] == origins.child[j] ? *child.at(origins.port[i], origins.port[j]) : V{};
+#pragma GCC unroll 16
+      for (int k = 0; k < shared; ++k) sum += x[k][i] * y[k][j];
+      n[i * ports + j] = sum;
+    }
+  }
+}
 
 template <class T>
 MT_HD void Gather(const Block<T>* children, const Joint& joint, const Rows<T>& rows) {
@@ -92,99 +169,143 @@ MT_HD void Gather(const Block<T>* children, const Joint& joint, const Rows<T>& r
     for (int p = 0; p < joint.count; ++p) {
       const Piece& piece = joint.pieces[p];
       const Block<T>& child = children[piece.child];
-      const int from = joint.from[piece.child] + k;
-      for (int j = 0; j < piece.size; ++j) x[joint.shared + piece.to + j] = *child.at(from, piece.from + j);
+      const Vector<T>* from = child.at(joint.from[piece.child] + k, piece.from);
+      const int step = joint.from[piece.child] < piece.from ? 1 : child.shape.ports();
+      Vector<T>* to = x + joint.shared + piece.to;
+      for (int j = 0; j < piece.size; ++j) to[j] = from[j * step];
     }
   }
 }
+
+// Eliminates in blocks of kBlock rows: what earlier rows add to them, the elimination among themselves, in which other
+// columns count by their sum alone, and its effect on those columns. The number of rows is a multiple of kBlock.
+constexpr int kBlock = 4;
 
 template <class T>
-MT_HD void Eliminate(const Joint& joint, const Rows<T>& rows) {
+MT_HD void EliminateBlock(const Rows<T>& rows, int first) {
   using V = Vector<T>;
-  for (int k = 0; k < joint.shared; ++k) {
-    const V* x = rows.x + k * rows.width;
-    V* y = rows.y + k * rows.width;
-    V pivot = {};
-    for (int j = k + 1; j < rows.width; ++j) pivot += x[j];
-    const V some = pivot > kNothing<T> ? pivot : kNothing<T> - V{};
-    const V inverse = pivot > kNothing<T> ? 1 / some : V{};
-    for (int j = k + 1; j < rows.width; ++j) y[j] = x[j] * inverse;
-    for (int q = k + 1; q < joint.shared; ++q) {
-      const V ratio = y[q];
-      V* other = rows.x + q * rows.width;
-      for (int j = q + 1; j < rows.width; ++j) other[j] += ratio * x[j];
+  const int width = rows.width;
+  V* const x = rows.x + first * width;
+  V* const y = rows.y + first * width;
+  V sum[kBlock] = {};
+  for (int j = first; j < width; ++j) {
+    V value[kBlock];
+    for (int a = 0; a < kBlock; ++a) value[a] = x[a * width + j];
+    for (int q = 0; q < first; ++q) {
+      const V other = rows.x[q * width + j];
+      for (int a = 0; a < kBlock; ++a) value[a] += rows.y[q * width + first + a] * other;
+    }
+    for (int a = 0; a < kBlock; ++a) {
+      x[a * width + j] = value[a];
+      if (j >= first + kBlock) sum[a] += value[a];
+    }
+  }
+  V n[kBlock][kBlock], inverse[kBlock];
+  for (int a = 0; a < kBlock; ++a) {
+    for (int b = a + 1; b < kBlock; ++b) n[a][b] = x[a * width + first + b];
+  }
+  V ratio[kBlock][kBlock];
+  for (int k = 0; k < kBlock; ++k) {
+    V pivot = sum[k];
+    for (int b = k + 1; b < kBlock; ++b) pivot += n[k][b];
+    inverse[k] = Inverse<T>(pivot);
+    for (int a = k + 1; a < kBlock; ++a) {
+      ratio[k][a] = n[k][a] * inverse[k];
+      for (int b = a + 1; b < kBlock; ++b) n[a][b] += ratio[k][a] * n[k][b];
+      sum[a] += ratio[k][a] * sum[k];
+    }
+  }
+  for (int a = 0; a < kBlock; ++a) {
+    for (int b = a + 1; b < kBlock; ++b) y[a * width + first + b] = ratio[a][b];
+  }
+  for (int j = first + kBlock; j < width; ++j) {
+    V value[kBlock];
+    for (int a = 0; a < kBlock; ++a) {
+      value[a] = x[a * width + j];
+      for (int k = 0; k < a; ++k) value[a] += ratio[k][a] * value[k];
+      x[a * width + j] = value[a];
+      y[a * width + j] = value[a] * inverse[a];
     }
   }
 }
 
-// The corner (i, j) of a result, I x J vectors, of which those at or below the diagonal are skipped if kDiagonal.
-template <int I, int J, bool kDiagonal, class T>
+// The corner (i, j) of a result, kTile x kTile vectors; of a diagonal one only what lies above the diagonal.
+#if defined(__AVX512F__)
+constexpr int kTileRows = 4;
+#else
+constexpr int kTileRows = 2;
+#endif
+constexpr int kTileCols = 4;
+
+template <bool kDiagonal, class T>
 MT_HD void Tile(const Vector<T>* x, const Vector<T>* y, int shared, int width, const Vector<T>* init, int init_row,
-                int init_col, Vector<T>* out, int out_stride) {
+                int init_col, Vector<T>* out, int out_stride, int below) {
   using V = Vector<T>;
-  V sum[I][J];
-  for (int a = 0; a < I; ++a) {
-    for (int b = 0; b < J; ++b)
-      sum[a][b] = init == nullptr || (kDiagonal && b <= a) ? V{} : init[a * init_row + b * init_col];
-  }
-  for (int k = 0; k < shared; ++k) {
-    V left[I];
-    for (int a = 0; a < I; ++a) left[a] = x[k * width + a];
-    for (int b = 0; b < J; ++b) {
-      const V right = y[k * width + b];
-      for (int a = 0; a < I; ++a) sum[a][b] += left[a] * right;
-    }
-  }
-  for (int a = 0; a < I; ++a) {
-    for (int b = 0; b < J; ++b) {
-      if (!kDiagonal || b > a) out[a * out_stride + b] = sum[a][b];
-    }
-  }
-}
-
-// The part of the result that lies between two pieces, in tiles of S x S.
-template <int S, class T>
-MT_HD void Between(const Block<T>* children, const Joint& joint, const Rows<T>& rows, const Piece& p, const Piece& q,
-                   const Block<T>& out) {
-  const bool same = p.child == q.child;
-  const bool diagonal = &p == &q;
-  const int stride = children[p.child].shape.ports();
-  const bool flip = p.from > q.from;
-  for (int i = 0; i < p.size; i += S) {
-    for (int j = diagonal ? i : 0; j < q.size; j += S) {
-      const Vector<T>* init =
-          same ? children[p.child].n + (flip ? (q.from + j) * stride + p.from + i : (p.from + i) * stride + q.from + j)
-               : nullptr;
-      const Vector<T>* x = rows.x + joint.shared + p.to + i;
-      const Vector<T>* y = rows.y + joint.shared + q.to + j;
-      Vector<T>* to = out.n + (p.to + i) * out.shape.ports() + q.to + j;
-      const int init_row = flip ? 1 : stride, init_col = flip ? stride : 1;
-      if (diagonal && i == j) {
-        Tile<S, S, true, T>(x, y, joint.shared, rows.width, init, init_row, init_col, to, out.shape.ports());
-      } else {
-        Tile<S, S, false, T>(x, y, joint.shared, rows.width, init, init_row, init_col, to, out.shape.ports());
+  V sum[kTileRows][kTileCols] = {};
+  if (init != nullptr) {
+    for (int a = 0; a < kTileRows; ++a) {
+      for (int b = 0; b < kTileCols; ++b) {
+        if (!kDiagonal || b > a + below) sum[a][b] = init[a * init_row + b * init_col];
       }
     }
   }
+  for (int k = 0; k < shared; ++k) {
+    V left[kTileRows];
+    for (int a = 0; a < kTileRows; ++a) left[a] = x[k * width + a];
+    for (int b = 0; b < kTileCols; ++b) {
+      const V right = y[k * width + b];
+      for (int a = 0; a < kTileRows; ++a) sum[a][b] += left[a] * right;
+    }
+  }
+  for (int a = 0; a < kTileRows; ++a) {
+    for (int b = 0; b < kTileCols; ++b) {
+      if (!kDiagonal || b > a + below) out[a * out_stride + b] = sum[a][b];
+    }
+  }
 }
 
-template <int S, class T>
+// The part of the result that lies between two pieces.
+template <class T>
+MT_HD void Between(const Block<T>* children, const Joint& joint, const Rows<T>& rows, const Piece& p, const Piece& q,
+                   const Block<T>& out) {
+  const bool diagonal = &p == &q;
+  const int stride = children[p.child].shape.ports();
+  const bool flip = p.from > q.from;
+  const int init_row = flip ? 1 : stride, init_col = flip ? stride : 1;
+  const Vector<T>* corner = p.child == q.child ? children[p.child].n + p.from * init_row + q.from * init_col : nullptr;
+  for (int i = 0; i < p.size; i += kTileRows) {
+    const Vector<T>* x = rows.x + joint.shared + p.to + i;
+    int j = 0;
+    if (diagonal) {
+      j = i / kTileCols * kTileCols;
+      Tile<true, T>(x, rows.y + joint.shared + q.to + j, joint.shared, rows.width, corner + i * init_row + j * init_col,
+                    init_row, init_col, out.n + (p.to + i) * out.shape.ports() + q.to + j, out.shape.ports(), i - j);
+      j += kTileCols;
+    }
+    for (; j < q.size; j += kTileCols) {
+      Tile<false, T>(x, rows.y + joint.shared + q.to + j, joint.shared, rows.width,
+                     corner == nullptr ? nullptr : corner + i * init_row + j * init_col, init_row, init_col,
+                     out.n + (p.to + i) * out.shape.ports() + q.to + j, out.shape.ports(), 0);
+    }
+  }
+}
+
+// All sizes are multiples of kLeafStep.
+template <class T>
 MT_HD void Join(const Block<T>* children, const Joint& joint, Vector<T>* scratch, Vector<T>* n) {
   const int width = joint.shared + joint.whole.ports();
   const Rows<T> rows{scratch, scratch + joint.shared * width, width};
   Gather(children, joint, rows);
-  Eliminate(joint, rows);
+  for (int k = 0; k < joint.shared; k += kBlock) EliminateBlock(rows, k);
   const Block<T> out{n, joint.whole};
   for (int p = 0; p < joint.count; ++p) {
-    for (int q = p; q < joint.count; ++q) {
-      Between<S>(children, joint, rows, joint.pieces[p], joint.pieces[q], out);
-    }
+    for (int q = p; q < joint.count; ++q) Between(children, joint, rows, joint.pieces[p], joint.pieces[q], out);
   }
 }
 
-MT_HD int HalfOf(int n) { return n > 4 ? n / 4 / 2 * 4 : n / 2; }
+constexpr int HalfOf(int n) { return n / kStep / 2 * kStep; }
 
-MT_HD void Split(Shape whole, Shape* a, Shape* b) {
+constexpr void Split(Shape whole, Shape* a, Shape* b) {
   *a = *b = whole;
   if (whole.cols >= whole.rows) {
     a->cols = HalfOf(whole.cols);
@@ -195,11 +316,11 @@ MT_HD void Split(Shape whole, Shape* a, Shape* b) {
   }
 }
 
-int64_t Square(int ports) { return static_cast<int64_t>(ports) * ports; }
+constexpr int64_t Square(int ports) { return static_cast<int64_t>(ports) * ports; }
 
 // Vectors of scratch that Solve needs for a block.
 int64_t ScratchVectors(Shape whole) {
-  if (whole.cells() == 1) return 0;
+  if (whole.cells() == kStep * kStep) return 0;
   Shape a, b;
   Split(whole, &a, &b);
   const bool across = a.cols != whole.cols;
@@ -211,26 +332,32 @@ int64_t ScratchVectors(Shape whole) {
   return Square(a.ports()) + Square(b.ports()) + most;
 }
 
-template <class T>
-void Cell(const Leaves<T>& leaves, int row, int col, Vector<T>* n) {
+// The block of kRows x kCols cells, at most kStep x kStep, with its first at (row, col).
+template <int kRows, int kCols, class T>
+void SolveFixed(const Leaves<T>& leaves, int row, int col, Vector<T>* n) {
   using V = Vector<T>;
-  const Block<T> cell{n, {1, 1}};
-  const V* word = AsVector(leaves.word);
-  const V* bit = AsVector(leaves.bit);
-  const V* g = AsVector(leaves.g);
-  const int top = 0, left = 1, right = 2, bottom = 3;
-  *cell.at(top, left) = V{};
-  *cell.at(top, right) = g[row * leaves.cols + col];
-  *cell.at(top, bottom) = bit[row];
-  *cell.at(left, right) = word[col];
-  *cell.at(left, bottom) = V{};
-  *cell.at(right, bottom) = V{};
+  if constexpr (kRows * kCols == 1) {
+    const Block<T> cell{n, {1, 1}};
+    const int top = 0, left = 1, right = 2, bottom = 3;
+    *cell.at(top, left) = *cell.at(left, bottom) = *cell.at(right, bottom) = V{};
+    *cell.at(top, right) = AsVector(leaves.g)[row * leaves.cols + col];
+    *cell.at(top, bottom) = AsVector(leaves.bit)[row];
+    *cell.at(left, right) = AsVector(leaves.word)[col];
+  } else {
+    constexpr bool kAcross = kCols >= kRows;
+    constexpr int kHalfRows = kAcross ? kRows : kRows / 2, kHalfCols = kAcross ? kCols / 2 : kCols;
+    constexpr Shape half{kHalfRows, kHalfCols};
+    V first[Square(half.ports())], second[Square(half.ports())];
+    SolveFixed<kHalfRows, kHalfCols>(leaves, row, col, first);
+    SolveFixed<kHalfRows, kHalfCols>(leaves, kAcross ? row : row + kHalfRows, kAcross ? col + kHalfCols : col, second);
+    JoinFixed<kHalfRows, kHalfCols, kAcross, T>({first, half}, {second, half}, n);
+  }
 }
 
 // The block of cells with its first at (row, col), into n [ports, ports].
 template <class T>
 void Solve(const Leaves<T>& leaves, Shape whole, int row, int col, Vector<T>* n, Vector<T>* scratch) {
-  if (whole.cells() == 1) return Cell(leaves, row, col, n);
+  if (whole.cells() == kStep * kStep) return SolveFixed<kStep, kStep>(leaves, row, col, n);
   Shape a, b;
   Split(whole, &a, &b);
   const bool across = a.cols != whole.cols;
@@ -238,28 +365,7 @@ void Solve(const Leaves<T>& leaves, Shape whole, int row, int col, Vector<T>* n,
   Vector<T>* rest = children[1].n + Square(b.ports());
   Solve(leaves, a, row, col, children[0].n, rest);
   Solve(leaves, b, row + (across ? 0 : a.rows), col + (across ? a.cols : 0), children[1].n, rest);
-  const Joint joint = across ? JoinAcross(a, b) : JoinDown(a, b);
-  const int sizes = a.rows | a.cols | b.rows | b.cols;  // its lowest bit divides them all
-  if (sizes % 4 == 0) {
-    Join<4>(children, joint, rest, n);
-  } else if (sizes % 2 == 0) {
-    Join<2>(children, joint, rest, n);
-  } else {
-    Join<1>(children, joint, rest, n);
-  }
-}
-
-// Transposes a square of vectors, in log2(lanes) rounds.
-template <class T>
-MT_HD void Transpose(Vector<T>* v) {
-  constexpr int kSize = kLanes<T>;
-  T square[kSize][kSize] __attribute__((aligned(64)));
-  for (int i = 0; i < kSize; ++i) AsVector(&square[i][0])[0] = v[i];
-  for (int i = 0; i < kSize; ++i) {
-    T column[kSize] __attribute__((aligned(64)));
-    for (int l = 0; l < kSize; ++l) column[l] = square[l][i];
-    v[i] = AsVector(&column[0])[0];
-  }
+  Join(children, across ? JoinAcross(a, b) : JoinDown(a, b), rest, n);
 }
 
 // Both triangles of each lane's matrix.

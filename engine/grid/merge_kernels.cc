@@ -32,158 +32,210 @@ struct Panels {
 
 MT_HD int64_t RoundUp(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 
-// The factors of a merge: x of the shared columns and of the outer ones. Rows beyond `shared` are zero.
-template <class T>
-struct Factors {
-  int64_t rows, ports;
-  Panels<T> shared, outer;
-
-  MT_HD explicit Factors(const Merge<T>& merge)
-      : rows(RoundUp(merge.node->shared, kRows)),
-        ports(merge.node->ports),
-        shared{merge.factors, rows},
-        outer{merge.factors + rows * RoundUp(rows, kPanel<T>), rows} {}
-  MT_HD int64_t shared_panels() const { return (rows + kPanel<T> - 1) / kPanel<T>; }
-  MT_HD int64_t outer_panels() const { return (ports + kPanel<T> - 1) / kPanel<T>; }
-};
-
-// out [kRows, kPanel] += a^T b, where a [depth, kRows] and b [depth, kPanel] are parts of panels.
-template <class T>
-MT_HD void Tile(const T* a, const T* b, int64_t depth, T* out, int64_t out_stride) {
-  using V = Vector<T>;
-  V sum[kRows][kVectors];
-  for (int r = 0; r < kRows; ++r) {
-    for (int c = 0; c < kVectors; ++c) sum[r][c] = AsVector(out + r * out_stride)[c];
-  }
-  for (int64_t k = 0; k < depth; ++k) {
-    V right[kVectors];
-    for (int c = 0; c < kVectors; ++c) right[c] = AsVector(b + k * kPanel<T>)[c];
-    for (int r = 0; r < kRows; ++r) {
-      const V left = a[k * kPanel<T> + r] - V{};
-      for (int c = 0; c < kVectors; ++c) sum[r][c] += left * right[c];
-    }
-  }
-  for (int r = 0; r < kRows; ++r) {
-    for (int c = 0; c < kVectors; ++c) AsVector(out + r * out_stride)[c] = sum[r][c];
-  }
-}
-
-template <class T>
-MT_HD void Clear(T* data, int64_t size) {
-  for (int64_t i = 0; i < size; ++i) data[i] = 0;
-}
-
-// panels(row, to ...) += from[0, size)
-template <class T>
-MT_HD void AddRow(const T* from, int64_t size, const Panels<T>& panels, int64_t row, int64_t to) {
-  while (size > 0) {
-    T* out = panels.at(row, to);
-    const int64_t room = kPanel<T> - to % kPanel<T>;
-    const int64_t count = size < room ? size : room;
-    for (int64_t j = 0; j < count; ++j) out[j] += from[j];
-    from += count;
-    to += count;
-    size -= count;
-  }
-}
-
-// The children's rows of what is shared.
-template <class T>
-MT_HD void Gather(const Merge<T>& merge, const Factors<T>& f) {
-  Clear(f.shared.data, f.rows * kPanel<T> * (f.shared_panels() + f.outer_panels()));
-  for (const Segment *s = merge.node->shared_segments.data(), *end = s + merge.node->shared_segments.size(); s != end;
-       ++s) {
-    for (int64_t k = 0; k < s->size; ++k) {
-      const T* row = merge.child[s->child] + (s->from + k) * merge.child_stride[s->child];
-      for (const Segment* t = merge.node->shared_segments.data(); t != end; ++t) {
-        if (t->child == s->child) AddRow(row + t->from, t->size, f.shared, s->to + k, t->to);
-      }
-      const Segment* outer = merge.node->outer_segments.data();
-      for (const Segment* t = outer; t != outer + merge.node->outer_segments.size(); ++t) {
-        if (t->child == s->child) AddRow(row + t->from, t->size, f.outer, s->to + k, t->to);
-      }
-    }
-  }
-}
-
-// Rows [row, row + kRows) of the factors: what the rows before them add.
-template <class T>
-MT_HD void AddEarlierRows(const Factors<T>& f, int64_t row) {
-  if (row == 0) return;
-  const T* left = f.shared.at(0, row);
-  for (int64_t p = row / kPanel<T>; p < f.shared_panels(); ++p) {
-    Tile(left, f.shared.panel(p), row, f.shared.panel(p) + row * kPanel<T>, kPanel<T>);
-  }
-  for (int64_t p = 0; p < f.outer_panels(); ++p) {
-    Tile(left, f.outer.panel(p), row, f.outer.panel(p) + row * kPanel<T>, kPanel<T>);
-  }
-}
-
-// sums[r] = what row `row + r` is connected to beyond the columns of its own block.
-template <class T>
-MT_HD void SumBeyond(const Factors<T>& f, int64_t row, T* sums) {
-  using V = Vector<T>;
-  V sum[kRows] = {};
-  for (int64_t p = 0; p < f.outer_panels(); ++p) {
-    const T* block = f.outer.panel(p) + row * kPanel<T>;
-    for (int r = 0; r < kRows; ++r) {
-      for (int c = 0; c < kVectors; ++c) sum[r] += AsVector(block + r * kPanel<T>)[c];
-    }
-  }
-  for (int r = 0; r < kRows; ++r) {
-    T total = 0;
-    for (int l = 0; l < kLanes<T>; ++l) total += sum[r][l];
-    for (int64_t j = row + kRows; j < f.rows; ++j) total += *f.shared.at(row + r, j);
-    sums[r] = total;
-  }
-}
-
-// The elimination inside a block of kRows rows. The columns beyond it count only by their sum, which is updated like a
-// column. So are the sums of what lies right of each column, which are the pivots.
+// The elimination inside kRows rows.
 template <class T>
 struct BlockFactor {
   T ratio[kRows][kRows];  // ratio[q][k], k > q: what of row q goes into row k
   T root[kRows];          // 1 / sqrt(pivot)
 };
 
+// The factors of a merge: x of the shared columns and of the outer ones. Rows beyond `shared` are zero.
+template <class T>
+struct Factors {
+  int64_t rows, ports;
+  Panels<T> shared, outer;
+  BlockFactor<T>* blocks;  // [rows / kRows]
+  T* sums;                 // [rows]: of each row, over the outer columns
+
+  MT_HD explicit Factors(const Merge<T>& merge)
+      : rows(RoundUp(merge.node->shared, kRows)),
+        ports(merge.node->ports),
+        shared{merge.factors, rows},
+        outer{shared.panel(shared_panels()), rows},
+        blocks(reinterpret_cast<BlockFactor<T>*>(outer.panel(outer_panels()))),
+        sums(reinterpret_cast<T*>(blocks + rows / kRows)) {}
+  MT_HD int64_t shared_panels() const { return (rows + kPanel<T> - 1) / kPanel<T>; }
+  MT_HD int64_t outer_panels() const { return (ports + kPanel<T> - 1) / kPanel<T>; }
+};
+
+// kRows x kPanel values that stay in registers.
+template <class T>
+struct Tile {
+  Vector<T> sum[kRows][kVectors];
+
+  MT_HD void Load(const T* from, int64_t stride) {
+    for (int r = 0; r < kRows; ++r) {
+      for (int c = 0; c < kVectors; ++c) sum[r][c] = AsVector(from + r * stride)[c];
+    }
+  }
+  MT_HD void Store(T* to, int64_t stride) const {
+    for (int r = 0; r < kRows; ++r) {
+      for (int c = 0; c < kVectors; ++c) AsVector(to + r * stride)[c] = sum[r][c];
+    }
+  }
+  // += a^T b, where a [depth, kRows] and b [depth, kPanel] are parts of panels.
+  MT_HD void AddProduct(const T* a, const T* b, int64_t depth) {
+    for (int64_t k = 0; k < depth; ++k) {
+      Vector<T> right[kVectors];
+      for (int c = 0; c < kVectors; ++c) right[c] = AsVector(b + k * kPanel<T>)[c];
+      for (int r = 0; r < kRows; ++r) {
+        const Vector<T> left = a[k * kPanel<T> + r] - Vector<T>{};
+        for (int c = 0; c < kVectors; ++c) sum[r][c] += left * right[c];
+      }
+    }
+  }
+  // The elimination of its rows.
+  MT_HD void Apply(const BlockFactor<T>& block) {
+    for (int k = 1; k < kRows; ++k) {
+      for (int q = 0; q < k; ++q) {
+        for (int c = 0; c < kVectors; ++c) sum[k][c] += block.ratio[q][k] * sum[q][c];
+      }
+    }
+    for (int k = 0; k < kRows; ++k) {
+      for (int c = 0; c < kVectors; ++c) sum[k][c] *= block.root[k];
+    }
+  }
+};
+
+template <class T>
+MT_HD void Clear(T* data, int64_t size) {
+  for (int64_t i = 0; i < size; ++i) data[i] = 0;
+}
+
+// panels(row ..., to ...) += from [rows, size]
+template <class T>
+MT_HD void AddBlock(const T* from, int64_t stride, int64_t rows, int64_t size, const Panels<T>& panels, int64_t row,
+                    int64_t to) {
+  for (int64_t j = 0; j < size;) {
+    T* out = panels.at(row, to + j);
+    if ((to + j) % kLanes<T> == 0 && size - j >= kLanes<T>) {
+      for (int64_t k = 0; k < rows; ++k) *AsVector(out + k * kPanel<T>) += LoadLoose(from + k * stride + j);
+      j += kLanes<T>;
+    } else {
+      for (int64_t k = 0; k < rows; ++k) out[k * kPanel<T>] += from[k * stride + j];
+      ++j;
+    }
+  }
+}
+
+// The children's rows of what is shared.
+template <class T>
+MT_HD void Gather(const Merge<T>& merge, const Factors<T>& f) {
+  const MergeNode& node = *merge.node;
+  Clear(f.shared.data, f.rows * kPanel<T> * (f.shared_panels() + f.outer_panels()));
+  const Segment* shared = node.shared_segments.data();
+  const Segment* outer = node.outer_segments.data();
+  for (const Segment* s = shared; s != shared + node.shared_segments.size(); ++s) {
+    const int64_t stride = merge.child_stride[s->child];
+    const T* rows = merge.child[s->child] + s->from * stride;
+    for (const Segment* t = shared; t != shared + node.shared_segments.size(); ++t) {
+      if (t->child == s->child) AddBlock(rows + t->from, stride, s->size, t->size, f.shared, s->to, t->to);
+    }
+    for (const Segment* t = outer; t != outer + node.outer_segments.size(); ++t) {
+      if (t->child == s->child) AddBlock(rows + t->from, stride, s->size, t->size, f.outer, s->to, t->to);
+    }
+  }
+}
+
+template <class T>
+MT_HD T Total(Vector<T> v) {
+  T total = 0;
+  for (int l = 0; l < kLanes<T>; ++l) total += v[l];
+  return total;
+}
+
+template <class T>
+MT_HD void SumOuter(const Factors<T>& f) {
+  for (int64_t row = 0; row < f.rows; row += kRows) {
+    Vector<T> sum[kRows] = {};
+    for (int64_t p = 0; p < f.outer_panels(); ++p) {
+      const T* block = f.outer.panel(p) + row * kPanel<T>;
+      for (int r = 0; r < kRows; ++r) {
+        for (int c = 0; c < kVectors; ++c) sum[r] += AsVector(block + r * kPanel<T>)[c];
+      }
+    }
+    for (int r = 0; r < kRows; ++r) f.sums[row + r] = Total<T>(sum[r]);
+  }
+}
+
+// The elimination inside the rows from `row` on. What lies beyond them counts only by its sum, which is updated like a
+// column. So are the sums of what lies right of each column, which are the pivots.
 template <class T>
 MT_HD void FactorBlock(const Factors<T>& f, int64_t row, BlockFactor<T>* block) {
   T n[kRows][kRows], right[kRows][kRows], beyond[kRows];
-  SumBeyond(f, row, beyond);
+  for (int r = 0; r < kRows; ++r) beyond[r] = f.sums[row + r];
+  for (int64_t j = row + kRows; j < f.rows; ++j) {
+    const T* column = f.shared.at(row, j);
+    for (int r = 0; r < kRows; ++r) beyond[r] += column[r * kPanel<T>];
+  }
   for (int r = 0; r < kRows; ++r) {
-    const T* from = f.shared.at(row + r, row);
     T sum = beyond[r];
+    const T* from = f.shared.at(row + r, row);
     for (int j = kRows - 1; j >= 0; --j) {
       n[r][j] = from[j];
       right[r][j] = sum;
       sum += from[j];
     }
   }
+  T inverse[kRows];
   for (int k = 0; k < kRows; ++k) {
     const T pivot = right[k][k];
-    const T inverse = pivot > kNothing<T> ? 1 / pivot : 0;
-    block->root[k] = inverse;
+    inverse[k] = pivot > kNothing<T> ? 1 / pivot : 0;
     for (int r = k + 1; r < kRows; ++r) {
-      const T ratio = n[k][r] * inverse;
+      const T ratio = n[k][r] * inverse[k];
       block->ratio[k][r] = ratio;
       for (int j = 0; j < kRows; ++j) n[r][j] += ratio * n[k][j];
       for (int j = 0; j < kRows; ++j) right[r][j] += ratio * right[k][j];
+      f.sums[row + r] += ratio * f.sums[row + k];
     }
   }
-  for (int k = 0; k < kRows; ++k) block->root[k] = static_cast<T>(__builtin_sqrt(block->root[k]));
+  for (int k = 0; k < kRows; ++k) {
+    block->root[k] = static_cast<T>(__builtin_sqrt(inverse[k]));
+    f.sums[row + k] *= block->root[k];
+  }
 }
 
-// The elimination of the block's rows in one panel.
+// The elimination among what is shared; the outer columns take part by their sums.
 template <class T>
-MT_HD void ApplyBlock(const BlockFactor<T>& block, T* rows) {
-  using V = Vector<T>;
-  for (int c = 0; c < kVectors; ++c) {
-    V x[kRows];
-    for (int k = 0; k < kRows; ++k) {
-      x[k] = AsVector(rows + k * kPanel<T>)[c];
-      for (int q = 0; q < k; ++q) x[k] += block.ratio[q][k] * x[q];
+MT_HD void FactorShared(const Factors<T>& f) {
+  for (int64_t row = 0; row < f.rows; row += kRows) {
+    const T* left = f.shared.at(0, row);
+    BlockFactor<T>* block = f.blocks + row / kRows;
+    // Columns left of the block and those of the block itself become arbitrary; nobody reads them.
+    const int64_t first = row / kPanel<T>;
+    for (int64_t p = first; p < f.shared_panels(); ++p) {
+      T* rows = f.shared.panel(p) + row * kPanel<T>;
+      Tile<T> tile;
+      tile.Load(rows, kPanel<T>);
+      tile.AddProduct(left, f.shared.panel(p), row);
+      tile.Store(rows, kPanel<T>);
     }
-    for (int k = 0; k < kRows; ++k) AsVector(rows + k * kPanel<T>)[c] = x[k] * block.root[k];
+    for (int64_t k = 0; k < row; ++k) {
+      for (int r = 0; r < kRows; ++r) f.sums[row + r] += left[k * kPanel<T> + r] * f.sums[k];
+    }
+    FactorBlock(f, row, block);
+    for (int64_t p = first; p < f.shared_panels(); ++p) {
+      T* rows = f.shared.panel(p) + row * kPanel<T>;
+      Tile<T> tile;
+      tile.Load(rows, kPanel<T>);
+      tile.Apply(*block);
+      tile.Store(rows, kPanel<T>);
+    }
+  }
+}
+
+// The elimination in the outer columns.
+template <class T>
+MT_HD void FactorOuter(const Factors<T>& f) {
+  for (int64_t p = 0; p < f.outer_panels(); ++p) {
+    T* panel = f.outer.panel(p);
+    for (int64_t row = 0; row < f.rows; row += kRows) {
+      Tile<T> tile;
+      tile.Load(panel + row * kPanel<T>, kPanel<T>);
+      tile.AddProduct(f.shared.at(0, row), panel, row);
+      tile.Apply(f.blocks[row / kRows]);
+      tile.Store(panel + row * kPanel<T>, kPanel<T>);
+    }
   }
 }
 
@@ -191,25 +243,17 @@ template <class T>
 void Factor(const Merge<T>& merge) {
   const Factors<T> f(merge);
   Gather(merge, f);
-  for (int64_t row = 0; row < f.rows; row += kRows) {
-    AddEarlierRows(f, row);
-    BlockFactor<T> block;
-    FactorBlock(f, row, &block);
-    // Columns of the block itself and left of it become arbitrary; nobody reads them.
-    for (int64_t p = row / kPanel<T>; p < f.shared_panels(); ++p) {
-      ApplyBlock(block, f.shared.panel(p) + row * kPanel<T>);
-    }
-    for (int64_t p = 0; p < f.outer_panels(); ++p) ApplyBlock(block, f.outer.panel(p) + row * kPanel<T>);
-  }
+  SumOuter(f);
+  FactorShared(f);
+  FactorOuter(f);
 }
 
 // Row `row` of the result from column `row` on: what the children hold.
 template <class T>
 MT_HD void CopyRow(const Merge<T>& merge, int64_t row) {
-  const Segment* begin = merge.node->outer_segments.data();
-  const Segment* end = begin + merge.node->outer_segments.size();
+  const Segment* own = merge.node->outer_segments.data();
+  const Segment* end = own + merge.node->outer_segments.size();
   T* out = merge.out + row * merge.out_stride;
-  const Segment* own = begin;
   while (own != end && own->to + own->size <= row) ++own;
   if (own == end) {  // beyond the last port
     Clear(out, merge.out_stride);
@@ -227,15 +271,67 @@ MT_HD void CopyRow(const Merge<T>& merge, int64_t row) {
   for (int64_t j = merge.node->ports; j < RoundUp(merge.node->ports, kPanel<T>); ++j) out[j] = 0;
 }
 
+// Rows [row, row + kRows) of panel p of what the children hold, where each vector of it comes from one place.
+template <class T>
+MT_HD void LoadOrigins(const Merge<T>& merge, int64_t row, int64_t p, Tile<T>* tile) {
+  const Origin* origins = merge.node->origins.data();
+  const int64_t vectors = static_cast<int64_t>(merge.node->origins.size());
+  const int64_t own = row / kLanes<T>;
+  const int child = own < vectors ? origins[own].child : -1;
+  const int64_t stride = child < 0 ? 0 : merge.child_stride[child];
+  const T* from = child < 0 ? nullptr : merge.child[child] + (origins[own].from + row % kLanes<T>)*stride;
+  for (int c = 0; c < kVectors; ++c) {
+    const int64_t v = p * kVectors + c;
+    const bool same = child >= 0 && v < vectors && origins[v].child == child;
+    for (int r = 0; r < kRows; ++r) tile->sum[r][c] = Vector<T>{};
+    if (!same) continue;
+    for (int r = 0; r < kRows; ++r) tile->sum[r][c] = LoadLoose(from + r * stride + origins[v].from);
+  }
+}
+
+// Rows of factors that are multiplied at a time: a panel of them stays in the first-level cache.
+template <class T>
+constexpr int64_t kDepth = 24576 / (kPanel<T> * sizeof(T));
+
+// Rows [begin, end) of one panel of a result += the product of the factors' columns; `first` is the factors' panel, and
+// load(row, tile) gives what the result starts with.
+template <class T, class Load>
+MT_HD void Multiply(const Factors<T>& f, int64_t first, int64_t begin, int64_t end, T* out, int64_t out_stride,
+                    const Load& load) {
+  const T* right = f.outer.panel(first);
+  int64_t k = 0;
+  do {
+    const int64_t depth = f.rows - k < kDepth<T> ? f.rows - k : kDepth<T>;
+    for (int64_t row = begin; row < end; row += kRows) {
+      T* to = out + row * out_stride;
+      Tile<T> tile;
+      if (k == 0) {
+        load(row, &tile);
+      } else {
+        tile.Load(to, out_stride);
+      }
+      tile.AddProduct(f.outer.at(k, row), right + k * kPanel<T>, depth);
+      tile.Store(to, out_stride);
+    }
+    k += depth;
+  } while (k < f.rows);
+}
+
 template <class T>
 void Update(const Merge<T>& merge, int64_t begin, int64_t end) {
   const Factors<T> f(merge);
-  for (int64_t row = begin; row < end; row += kRows) {
-    for (int r = 0; r < kRows; ++r) CopyRow(merge, row + r);
-    const T* left = f.outer.at(0, row);
-    for (int64_t p = row / kPanel<T>; p < f.outer_panels(); ++p) {
-      Tile(left, f.outer.panel(p), f.rows, merge.out + row * merge.out_stride + p * kPanel<T>, merge.out_stride);
-    }
+  const bool direct = !merge.node->origins.empty();
+  for (int64_t row = begin; !direct && row < end; ++row) CopyRow(merge, row);
+  for (int64_t p = begin / kPanel<T>; p < f.outer_panels(); ++p) {
+    T* out = merge.out + p * kPanel<T>;
+    const int64_t last = (p + 1) * kPanel<T> < end ? (p + 1) * kPanel<T> : end;  // rows below are below the diagonal
+    Multiply(f, p, begin, last, out, merge.out_stride, [&](int64_t row, Tile<T>* tile) __attribute__((always_inline)) {
+      if (direct) {
+        LoadOrigins(merge, row, p, tile);
+      } else {
+        tile->Load(out + row * merge.out_stride, merge.out_stride);
+      }
+    });
   }
 }
 
@@ -260,20 +356,21 @@ template <class T>
 void UpdateRoot(const Merge<T>& merge, int64_t first_sense, int64_t begin, int64_t end) {
   const Factors<T> f(merge);
   const int64_t first_panel = first_sense / kPanel<T>;
-  for (int64_t row = begin; row < end; row += kRows) {
-    for (int r = 0; r < kRows; ++r) CopyRootRow(merge, first_sense, row + r);
-    const T* left = f.outer.at(0, row);
-    for (int64_t p = first_panel; p < f.outer_panels(); ++p) {
-      T* out = merge.out + row * merge.out_stride + (p - first_panel) * kPanel<T>;
-      Tile(left, f.outer.panel(p), f.rows, out, merge.out_stride);
-    }
+  for (int64_t row = begin; row < end; ++row) CopyRootRow(merge, first_sense, row);
+  for (int64_t p = first_panel; p < f.outer_panels(); ++p) {
+    T* out = merge.out + (p - first_panel) * kPanel<T>;
+    Multiply(f, p, begin, end, out, merge.out_stride, [&](int64_t row, Tile<T>* tile) __attribute__((always_inline)) {
+      tile->Load(out + row * merge.out_stride, merge.out_stride);
+    });
   }
 }
 
 }  // namespace
 
-const MergeKernels<float> kMergeFloat = {kPanel<float>, kRows, Factor<float>, Update<float>, UpdateRoot<float>};
-const MergeKernels<double> kMergeDouble = {kPanel<double>, kRows, Factor<double>, Update<double>, UpdateRoot<double>};
+const MergeKernels<float> kMergeFloat = {kPanel<float>, kRows,         kLanes<float>,
+                                         Factor<float>, Update<float>, UpdateRoot<float>};
+const MergeKernels<double> kMergeDouble = {kPanel<double>, kRows,          kLanes<double>,
+                                           Factor<double>, Update<double>, UpdateRoot<double>};
 
 }  // namespace MT_ISA
 }  // namespace memtorch

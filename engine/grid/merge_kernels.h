@@ -20,7 +20,7 @@ struct Merge {
   int64_t child_stride[2];
   const MergeNode* node;
   // Factors of the elimination: rows of what is shared against columns of what is shared and of the outer ports, in
-  // panels of MergeKernels::panel columns, FactorSize() elements aligned to 64 bytes.
+  // panels of MergeKernels::panel columns, and the pivots; FactorSize() elements aligned to 64 bytes.
   T* factors;
   // Result, aligned to 64 bytes; room for OutRows() rows of out_stride elements, a multiple of the panel.
   T* out;
@@ -31,6 +31,7 @@ template <class T>
 struct MergeKernels {
   int panel;      // columns that are worked on together
   int row_block;  // rows likewise
+  int vector;     // columns that are loaded together
   // Reads the children's shared rows and eliminates.
   void (*factor)(const Merge<T>& merge);
   // Rows [begin, end) of the result, upper triangle; begin is a multiple of row_block.
@@ -41,7 +42,7 @@ struct MergeKernels {
   int64_t SharedRows(int64_t shared) const { return (shared + row_block - 1) / row_block * row_block; }
   int64_t Columns(int64_t n) const { return (n + panel - 1) / panel * panel; }
   int64_t FactorSize(int64_t shared, int64_t ports) const {
-    return SharedRows(shared) * (Columns(SharedRows(shared)) + Columns(ports));
+    return SharedRows(shared) * (Columns(SharedRows(shared)) + Columns(ports) + row_block + 2);
   }
 };
 

@@ -14,7 +14,7 @@ int64_t Half(int64_t n) { return n / kLeafStep / 2 * kLeafStep; }
 
 }  // namespace
 
-MergePlan::MergePlan(int64_t rows, int64_t cols, const Wires& wires, int64_t panel)
+MergePlan::MergePlan(int64_t rows, int64_t cols, const Wires& wires, int64_t panel, int64_t vector)
     : rows_(rows), cols_(cols), drive_both_(wires.drive_both), sense_both_(wires.sense_both) {
   // A driver on the right is one more column whose word segment is the source, a sense on top one more row.
   const int64_t padded_rows = RoundUp(rows + (sense_both_ ? 1 : 0), kLeafStep);
@@ -35,6 +35,7 @@ MergePlan::MergePlan(int64_t rows, int64_t cols, const Wires& wires, int64_t pan
     Build(all, order);
   }
   MakeRoot(panel);
+  for (MergeNode& block : nodes_) FindOrigins(&block, vector);
 }
 
 void MergePlan::MakeSegments(const Wires& wires, int64_t padded_rows, int64_t padded_cols) {
@@ -158,6 +159,20 @@ void MergePlan::MakeRoot(int64_t panel) {
   }
   root.outer_segments = kept;
   root.ports = first_sense_ + cols_;
+}
+
+void MergePlan::FindOrigins(MergeNode* block, int64_t vector) const {
+  if (block == &nodes_.back()) return;
+  block->origins.assign(static_cast<size_t>((block->ports + vector - 1) / vector), {});
+  for (const Segment& segment : block->outer_segments) {
+    if (segment.to % vector != 0 || segment.size % vector != 0) {
+      block->origins.clear();
+      return;
+    }
+    for (int64_t j = 0; j < segment.size; j += vector) {
+      block->origins[static_cast<size_t>((segment.to + j) / vector)] = {segment.child, segment.from + j};
+    }
+  }
 }
 
 }  // namespace memtorch

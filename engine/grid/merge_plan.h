@@ -24,6 +24,12 @@ struct Segment {
   int64_t from, to, size;
 };
 
+// Where a run of columns comes from.
+struct Origin {
+  int child = -1;  // -1: from none, zeros
+  int64_t from = 0;
+};
+
 struct MergeNode {
   int64_t row = 0, col = 0, rows = 0, cols = 0;   // cells, of the padded grid
   std::array<int, 2> child{-1, -1};               // none: a leaf; one: open ends are eliminated
@@ -32,6 +38,7 @@ struct MergeNode {
   int64_t shared = 0;                             // ports that joining eliminates
   std::vector<Segment> shared_segments;           // to: [0, shared)
   std::vector<Segment> outer_segments;            // to: [0, ports)
+  std::vector<Origin> origins;                    // of each `vector` outer columns; empty: some run has two
   int leaves = 1;                                 // in its subtree
   int first = 0;                                  // its subtree is the nodes from this one to itself
 
@@ -46,8 +53,9 @@ constexpr int64_t kLeafStep = 4;
 
 class MergePlan {
  public:
-  // `panel`: the columns of the root's drivers and of its senses start at multiples of it.
-  MergePlan(int64_t rows, int64_t cols, const Wires& wires, int64_t panel);
+  // `panel`: the columns of the root's drivers and of its senses start at multiples of it. `vector`: columns that are
+  // loaded together.
+  MergePlan(int64_t rows, int64_t cols, const Wires& wires, int64_t panel, int64_t vector);
 
   const MergeNode& node(int index) const { return nodes_[static_cast<size_t>(index)]; }
   // The last node. Its ports: the drivers [0, rows), then from first_sense() on the senses [0, cols); both ends of a
@@ -71,6 +79,7 @@ class MergePlan {
   void Place(MergeNode* block, const Order& order) const;
   void Join(MergeNode* block, const Order& order, Side side_a, Side side_b);
   void MakeRoot(int64_t panel);
+  void FindOrigins(MergeNode* block, int64_t vector) const;
 
   int64_t rows_, cols_;
   bool drive_both_, sense_both_;
