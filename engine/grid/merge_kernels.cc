@@ -224,10 +224,11 @@ MT_HD void FactorShared(const Factors<T>& f) {
   }
 }
 
-// The elimination in the outer columns.
+// The elimination in the outer columns of panels [begin, end).
 template <class T>
-MT_HD void FactorOuter(const Factors<T>& f) {
-  for (int64_t p = 0; p < f.outer_panels(); ++p) {
+void FactorOuter(const Merge<T>& merge, int64_t begin, int64_t end) {
+  const Factors<T> f(merge);
+  for (int64_t p = begin; p < end; ++p) {
     T* panel = f.outer.panel(p);
     for (int64_t row = 0; row < f.rows; row += kRows) {
       Tile<T> tile;
@@ -245,7 +246,6 @@ void Factor(const Merge<T>& merge) {
   Gather(merge, f);
   SumOuter(f);
   FactorShared(f);
-  FactorOuter(f);
 }
 
 // Row `row` of the result from column `row` on: what the children hold.
@@ -367,10 +367,10 @@ void UpdateRoot(const Merge<T>& merge, int64_t first_sense, int64_t begin, int64
 
 }  // namespace
 
-const MergeKernels<float> kMergeFloat = {kPanel<float>, kRows,         kLanes<float>,
-                                         Factor<float>, Update<float>, UpdateRoot<float>};
-const MergeKernels<double> kMergeDouble = {kPanel<double>, kRows,          kLanes<double>,
-                                           Factor<double>, Update<double>, UpdateRoot<double>};
+const MergeKernels<float> kMergeFloat = {kPanel<float>,      kRows,         kLanes<float>,    Factor<float>,
+                                         FactorOuter<float>, Update<float>, UpdateRoot<float>};
+const MergeKernels<double> kMergeDouble = {kPanel<double>,      kRows,          kLanes<double>,    Factor<double>,
+                                           FactorOuter<double>, Update<double>, UpdateRoot<double>};
 
 }  // namespace MT_ISA
 }  // namespace memtorch

@@ -32,8 +32,10 @@ struct MergeKernels {
   int panel;      // columns that are worked on together
   int row_block;  // rows likewise
   int vector;     // columns that are loaded together
-  // Reads the children's shared rows and eliminates.
+  // Reads the children's shared rows and eliminates among them; then what that does to panels [begin, end) of the outer
+  // columns.
   void (*factor)(const Merge<T>& merge);
+  void (*factor_outer)(const Merge<T>& merge, int64_t begin, int64_t end);
   // Rows [begin, end) of the result, upper triangle; begin is a multiple of row_block.
   void (*update)(const Merge<T>& merge, int64_t begin, int64_t end);
   // For the root: rows [begin, end) of the conductances [drivers, senses], sense 0 at column first_sense of the node.

@@ -12,13 +12,29 @@
 namespace memtorch {
 namespace {
 
-constexpr int kUnitLeaves = 16;  // leaves that are solved together, before what stands on them
+constexpr int kSplitLeaves = 64;  // a tile with fewer is solved by one thread
+constexpr int kUnitLeaves = 16;   // leaves that are solved together, before what stands on them
 constexpr int64_t kAlignBytes = 64;
+constexpr int64_t kPartRows = 96;  // of a joint, that one thread takes at a time; a multiple of every row block
 
 template <class T>
 int64_t Aligned(int64_t elements) {
   constexpr int64_t kStep = kAlignBytes / sizeof(T);
   return (elements + kStep - 1) / kStep * kStep;
+}
+
+struct Free {
+  void operator()(void* memory) const { std::free(memory); }
+};
+template <class T>
+using Memory = std::unique_ptr<T, Free>;
+
+template <class T>
+Memory<T> Allocate(int64_t elements) {
+  Memory<T> memory(
+      static_cast<T*>(std::aligned_alloc(kAlignBytes, static_cast<size_t>(Aligned<T>(elements)) * sizeof(T))));
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
 }
 
 // Where a node's matrix lies.
@@ -44,8 +60,7 @@ class GridSolver<T>::Work {
     const MergeNode& root = plan.node(plan.root());
     tiles_ = root.leaves >= leaf_.lanes ? 1 : leaf_.lanes / root.leaves;
     size_ = Need(plan.root()) + (Unit(root) ? LeafNeed(plan.root()) * tiles_ : 0);
-    memory_.reset(static_cast<T*>(std::aligned_alloc(kAlignBytes, static_cast<size_t>(size_) * sizeof(T))));
-    if (memory_ == nullptr) throw std::bad_alloc();
+    memory_ = Allocate<T>(size_);
   }
 
   // Tiles that are solved together, so that their leaves fill the lanes.
@@ -100,18 +115,39 @@ class GridSolver<T>::Work {
     return most + children + (Unit(node) ? LeafNeed(index) : 0);
   }
 
-  struct Free {
-    void operator()(T* memory) const { std::free(memory); }
-  };
-
   const MergePlan& plan_;
   const LeafKernels<T>& leaf_;
   const MergeKernels<T>& merge_;
   int64_t tiles_, size_, top_ = 0;
-  std::unique_ptr<T, Free> memory_;
+  Memory<T> memory_;
 };
 
-// Solves the tiles [begin, end) of a batch in one workspace.
+// A workspace of the solver's, or a new one that becomes its own, for the time that this lives.
+template <class T>
+class GridSolver<T>::Lease {
+ public:
+  explicit Lease(const GridSolver& solver) : solver_(solver) {
+    std::lock_guard<std::mutex> lock(solver_.mutex_);
+    if (solver_.idle_.empty()) solver_.idle_.push_back(std::make_unique<Work>(solver_.plan_));
+    work_ = std::move(solver_.idle_.back());
+    solver_.idle_.pop_back();
+  }
+  ~Lease() {
+    std::lock_guard<std::mutex> lock(solver_.mutex_);
+    solver_.idle_.push_back(std::move(work_));
+  }
+  Lease(const Lease&) = delete;
+  Lease& operator=(const Lease&) = delete;
+
+  Work* get() const { return work_.get(); }
+  Work* operator->() const { return work_.get(); }
+
+ private:
+  const GridSolver& solver_;
+  std::unique_ptr<Work> work_;
+};
+
+// Solves tiles of a batch, or a part of one, in one workspace.
 template <class T>
 template <class G>
 class GridSolver<T>::Task {
@@ -121,22 +157,44 @@ class GridSolver<T>::Task {
 
   void Solve(int64_t begin, int64_t end) {
     const int root = plan_.root();
-    leaves_.assign(static_cast<size_t>((end - begin) * (root + 1)), {});
+    solved_.assign(static_cast<size_t>((end - begin) * (root + 1)), {});
     const bool unit = work_.Unit(plan_.node(root));
     if (unit) SolveLeaves(root, begin, end);
     for (int64_t tile = begin; tile < end; ++tile) {
       tile_ = tile;
       slot_ = (tile - begin) * (root + 1);
-      const int64_t top = work_.top();
-      const Place<T> result = work_.TakeNode(root);
-      SolveNode(root, result, unit);
-      for (int64_t i = 0; i < g_.rows; ++i) std::copy_n(result.data + i * result.stride, g_.cols, out_.row(tile, i));
-      work_.Release(top);
+      SolveRoot(unit);
     }
     work_.Release(0);
   }
 
+  // The matrix of one subtree of a tile that is solved in parts.
+  void SolveSubtree(int64_t tile, int index, const Place<T>& result) {
+    solved_.assign(static_cast<size_t>(plan_.root() + 1), {});
+    tile_ = tile;
+    SolveNode(index, result, false);
+    work_.Release(0);
+  }
+
+  // One tile, by all threads, whose subtrees `parts` are solved.
+  void SolveAbove(int64_t tile, const std::vector<int>& parts, const std::vector<Place<T>>& places) {
+    solved_.assign(static_cast<size_t>(plan_.root() + 1), {});
+    for (size_t k = 0; k < parts.size(); ++k) solved_[static_cast<size_t>(parts[k])] = places[k];
+    tile_ = tile;
+    alone_ = true;
+    SolveRoot(false);
+    work_.Release(0);
+  }
+
  private:
+  void SolveRoot(bool leaves) {
+    const int64_t top = work_.top();
+    const Place<T> result = work_.TakeNode(plan_.root());
+    SolveNode(plan_.root(), result, leaves);
+    for (int64_t i = 0; i < g_.rows; ++i) std::copy_n(result.data + i * result.stride, g_.cols, out_.row(tile_, i));
+    work_.Release(top);
+  }
+
   // All leaves below `unit` of the tiles [begin, end); they stay on the stack.
   void SolveLeaves(int unit, int64_t begin, int64_t end) {
     struct Job {
@@ -147,7 +205,7 @@ class GridSolver<T>::Task {
     for (int64_t tile = begin; tile < end; ++tile) {
       for (int k = plan_.node(unit).first; k <= unit; ++k) {
         if (!plan_.node(k).leaf()) continue;
-        leaves_[static_cast<size_t>((tile - begin) * (plan_.root() + 1) + k)] = work_.TakeNode(k);
+        solved_[static_cast<size_t>((tile - begin) * (plan_.root() + 1) + k)] = work_.TakeNode(k);
         jobs.push_back({tile, k});
       }
     }
@@ -191,7 +249,7 @@ class GridSolver<T>::Task {
         const int64_t used = std::min(leaf.cols, g_.cols - leaf.col);
         for (int64_t j = 0; j < used; ++j) g[(i * leaf.cols + j) * lanes + l] = static_cast<T>(from[j]);
       }
-      const Place<T>& place = leaves_[static_cast<size_t>((jobs[l].tile - begin) * (plan_.root() + 1) + jobs[l].node)];
+      const Place<T>& place = solved_[static_cast<size_t>((jobs[l].tile - begin) * (plan_.root() + 1) + jobs[l].node)];
       out[l] = place.data;
       stride = place.stride;
     }
@@ -213,25 +271,50 @@ class GridSolver<T>::Task {
     std::array<Place<T>, 2> places;
     for (size_t c = 0; c < 2; ++c) {
       if (node.child[c] < 0) continue;
-      const bool leaf = plan_.node(node.child[c]).leaf();
-      places[c] = leaf ? leaves_[static_cast<size_t>(slot_ + node.child[c])] : work_.TakeNode(node.child[c]);
+      const Place<T>* solved = Solved(node.child[c]);
+      places[c] = solved != nullptr ? *solved : work_.TakeNode(node.child[c]);
       merge.child[c] = places[c].data;
       merge.child_stride[c] = places[c].stride;
     }
     for (size_t c = 0; c < 2; ++c) {
-      if (node.child[c] >= 0 && !plan_.node(node.child[c]).leaf()) SolveNode(node.child[c], places[c], leaves);
+      const int child = node.child[c];
+      if (child >= 0 && !plan_.node(child).leaf() && Solved(child) == nullptr) SolveNode(child, places[c], leaves);
     }
-    const MergeKernels<T>& kernels = ActiveMergeKernels<T>();
-    merge.factors = work_.Take(kernels.FactorSize(node.shared, node.ports));
+    merge.factors = work_.Take(joining_.FactorSize(node.shared, node.ports));
     merge.out = result.data;
     merge.out_stride = result.stride;
-    kernels.factor(merge);
-    if (index == plan_.root()) {
-      kernels.update_root(merge, plan_.first_sense(), 0, kernels.SharedRows(g_.rows));
-    } else {
-      kernels.update(merge, 0, kernels.SharedRows(node.ports));
-    }
+    Join(merge, index == plan_.root());
     work_.Release(top);
+  }
+
+  // Where a node's matrix lies if it was made before: a leaf's, or a subtree's that another thread solved.
+  const Place<T>* Solved(int index) const {
+    const Place<T>& place = solved_[static_cast<size_t>(slot_ + index)];
+    return place.data == nullptr ? nullptr : &place;
+  }
+
+  // All of a joint; in parts for all threads if this task is alone.
+  void Join(const Merge<T>& merge, bool root) {
+    const int64_t rows = joining_.SharedRows(root ? g_.rows : merge.node->ports);
+    const int64_t panels = joining_.Columns(merge.node->ports) / joining_.panel;
+    joining_.factor(merge);
+    InParts(panels, 1, [&](int64_t begin, int64_t end) { joining_.factor_outer(merge, begin, end); });
+    InParts(rows, kPartRows, [&](int64_t begin, int64_t end) {
+      if (root) {
+        joining_.update_root(merge, plan_.first_sense(), begin, end);
+      } else {
+        joining_.update(merge, begin, end);
+      }
+    });
+  }
+
+  template <class Body>
+  void InParts(int64_t n, int64_t grain, const Body& body) {
+    if (alone_) {
+      ParallelFor(n, grain, body);
+    } else {
+      body(0, n);
+    }
   }
 
   const MergePlan& plan_;
@@ -239,8 +322,10 @@ class GridSolver<T>::Task {
   const GridView<T>& out_;
   Work& work_;
   const LeafKernels<T>& kernels_ = ActiveLeafKernels<T>();
+  const MergeKernels<T>& joining_ = ActiveMergeKernels<T>();
+  bool alone_ = false;
   int64_t tile_ = 0, slot_ = 0;
-  std::vector<Place<T>> leaves_;  // [tiles of the group, nodes]
+  std::vector<Place<T>> solved_;  // [tiles of the group, nodes]
 };
 
 template <class T>
@@ -265,22 +350,43 @@ void GridSolver<T>::EffectiveMatrix(const GridView<const G>& g, const GridView<T
             cols_, "]");
   }
   CheckConductances(op, g);
-  const auto take = [&] {
-    std::lock_guard<std::mutex> lock(mutex_);
-    if (idle_.empty()) return std::make_unique<Work>(plan_);
-    std::unique_ptr<Work> work = std::move(idle_.back());
-    idle_.pop_back();
-    return work;
-  };
-  std::unique_ptr<Work> first = take();
-  const int64_t tiles = first->tiles();
-  idle_.push_back(std::move(first));
-  ParallelFor(g.tiles, tiles, [&](int64_t begin, int64_t end) {
-    std::unique_ptr<Work> work = take();
+  const int64_t group = Lease(*this)->tiles();
+  if ((g.tiles + group - 1) / group < NumThreads() && plan_.node(plan_.root()).leaves >= kSplitLeaves) {
+    for (int64_t tile = 0; tile < g.tiles; ++tile) SolveSplit(g, out, tile);
+    return;
+  }
+  ParallelFor(g.tiles, group, [&](int64_t begin, int64_t end) {
+    const Lease work(*this);
     Task<G>(plan_, g, out, work.get()).Solve(begin, end);
-    std::lock_guard<std::mutex> lock(mutex_);
-    idle_.push_back(std::move(work));
   });
+}
+
+// One large tile: as many subtrees as there are threads, then, all threads together, the joints above them.
+template <class T>
+template <class G>
+void GridSolver<T>::SolveSplit(const GridView<const G>& g, const GridView<T>& out, int64_t tile) const {
+  std::vector<int> parts{plan_.root()};
+  while (static_cast<int>(parts.size()) < NumThreads() && plan_.node(parts[0]).leaves >= kUnitLeaves * 2) {
+    const MergeNode& largest = plan_.node(parts[0]);
+    parts.erase(parts.begin());
+    parts.insert(parts.end(), largest.child.begin(), largest.child.end());
+  }
+  std::vector<Memory<T>> memory;
+  std::vector<Place<T>> places;
+  const Lease above(*this);
+  for (const int part : parts) {
+    const int64_t stride = above->Stride(part);
+    memory.push_back(Allocate<T>(above->Rows(plan_.node(part)) * stride));
+    places.push_back({memory.back().get(), stride});
+  }
+  ParallelFor(static_cast<int64_t>(parts.size()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t k = begin; k < end; ++k) {
+      const Lease work(*this);
+      Task<G>(plan_, g, out, work.get())
+          .SolveSubtree(tile, parts[static_cast<size_t>(k)], places[static_cast<size_t>(k)]);
+    }
+  });
+  Task<G>(plan_, g, out, above.get()).SolveAbove(tile, parts, places);
 }
 
 template class GridSolver<float>;

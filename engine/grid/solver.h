@@ -31,8 +31,12 @@ class GridSolver {
 
  private:
   class Work;
+  class Lease;
   template <class G>
   class Task;
+
+  template <class G>
+  void SolveSplit(const GridView<const G>& g, const GridView<T>& out, int64_t tile) const;
 
   int64_t rows_, cols_;
   MergePlan plan_;

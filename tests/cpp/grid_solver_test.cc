@@ -273,6 +273,22 @@ TYPED_TEST(GridSolverTest, SameBitsForAnyNumberOfThreadsAndBatchMates) {
   }
 }
 
+// Large enough to be solved in parts, of equal and of unequal size.
+TYPED_TEST(GridSolverTest, SameBitsWhenThreadsShareOneGrid) {
+  for (const int64_t n : {128, 190}) {
+    Batch<TypeParam> one(1, n, n + 20), other(1, n, n + 20);
+    const GridSolver<TypeParam> solver(n, n + 20, {1, 2, 3, 4});
+    SetNumThreads(1);
+    solver.EffectiveMatrix(one.devices(), one.result());
+    for (const int threads : {2, 3, 8}) {
+      SetNumThreads(threads);
+      solver.EffectiveMatrix(other.devices(), other.result());
+      EXPECT_EQ(one.out, other.out) << threads << " threads";
+    }
+    SetNumThreads(0);
+  }
+}
+
 TEST(GridSolverTypesTest, SinglePrecisionDevicesAreSolvedInDouble) {
   const std::vector<double> drawn = Devices{}.Draw(30 * 30, 2);
   const std::vector<float> g(drawn.begin(), drawn.end());
