@@ -43,6 +43,7 @@ struct GridView {
 // Bounds on what a circuit may hold. Within them no intermediate value of a float32 solution overflows.
 constexpr double kMaxWireOhm = 1e12;
 constexpr double kMaxSiemens = 1e6;
+constexpr double kMaxVolts = 1e6;
 // An ideal wire, and a resistance below it, counts as this: at 1024x1024 with devices of kMaxSiemens it moves currents
 // by 1e-18 of themselves, below the rounding of either precision. The elimination loses nothing to such a ratio.
 constexpr double kIdealWireOhm = 1e-30;

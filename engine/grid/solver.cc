@@ -2,40 +2,18 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
-#include <new>
 
 #include "engine/grid/leaf_kernels.h"
+#include "engine/grid/memory.h"
 #include "engine/grid/merge_kernels.h"
 #include "engine/parallel.h"
 
 namespace memtorch {
 namespace {
 
-constexpr int kSplitLeaves = 64;  // a tile with fewer is solved by one thread
-constexpr int kUnitLeaves = 16;   // leaves that are solved together, before what stands on them
-constexpr int64_t kAlignBytes = 64;
+constexpr int kSplitLeaves = 64;   // a tile with fewer is solved by one thread
+constexpr int kUnitLeaves = 16;    // leaves that are solved together, before what stands on them
 constexpr int64_t kPartRows = 96;  // of a joint, that one thread takes at a time; a multiple of every row block
-
-template <class T>
-int64_t Aligned(int64_t elements) {
-  constexpr int64_t kStep = kAlignBytes / sizeof(T);
-  return (elements + kStep - 1) / kStep * kStep;
-}
-
-struct Free {
-  void operator()(void* memory) const { std::free(memory); }
-};
-template <class T>
-using Memory = std::unique_ptr<T, Free>;
-
-template <class T>
-Memory<T> Allocate(int64_t elements) {
-  Memory<T> memory(
-      static_cast<T*>(std::aligned_alloc(kAlignBytes, static_cast<size_t>(Aligned<T>(elements)) * sizeof(T))));
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
-}
 
 // Where a node's matrix lies.
 template <class T>

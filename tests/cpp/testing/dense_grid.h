@@ -2,6 +2,7 @@
 #ifndef MEMTORCH_TESTS_CPP_TESTING_DENSE_GRID_H_
 #define MEMTORCH_TESTS_CPP_TESTING_DENSE_GRID_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <numeric>
 #include <vector>
@@ -46,6 +47,19 @@ class DenseNetwork {
     }
   }
 
+  // Potentials of all nodes after Eliminate(count), given those of the nodes from count on, which `potentials` holds.
+  // A node that nothing holds is at 0 V.
+  void Substitute(size_t count, std::vector<long double>* potentials) const {
+    for (size_t k = count; k-- > 0;) {
+      long double sum = 0, weighted = 0;
+      for (size_t j = k + 1; j < nodes_; ++j) {
+        sum += n_[k * nodes_ + j];
+        weighted += n_[k * nodes_ + j] * (*potentials)[j];
+      }
+      (*potentials)[k] = Name(k) != k ? (*potentials)[Name(k)] : (sum > 0 ? weighted / sum : 0);
+    }
+  }
+
   long double Between(size_t a, size_t b) const { return n_[a * nodes_ + b]; }
 
  private:
@@ -71,32 +85,67 @@ class DenseNetwork {
   std::vector<Resistor> resistors_;
 };
 
+// The circuit of devices g [rows, cols]: nodes w_ij and b_ij in turns, then drivers, then senses. Lines whose source is
+// open hang free.
+class DenseGrid {
+ public:
+  DenseGrid(const std::vector<double>& g, int64_t rows, int64_t cols, const Wires& wires,
+            const std::vector<bool>& word_open = {}, const std::vector<bool>& bit_open = {})
+      : rows_(static_cast<size_t>(rows)), cols_(static_cast<size_t>(cols)), network_(senses() + cols_) {
+    const auto open = [](const std::vector<bool>& lines, size_t k) { return !lines.empty() && lines[k]; };
+    for (size_t i = 0; i < rows_; ++i) {
+      if (!open(word_open, i)) {
+        network_.Wire(drivers() + i, word(i, 0), wires.source);
+        if (wires.drive_both) network_.Wire(drivers() + i, word(i, cols_ - 1), wires.source);
+      }
+      for (size_t j = 0; j < cols_; ++j) {
+        network_.Device(word(i, j), bit(i, j), g[i * cols_ + j]);
+        if (j > 0) network_.Wire(word(i, j - 1), word(i, j), wires.word);
+        if (i > 0) network_.Wire(bit(i - 1, j), bit(i, j), wires.bit);
+      }
+    }
+    for (size_t j = 0; j < cols_; ++j) {
+      if (open(bit_open, j)) continue;
+      network_.Wire(bit(rows_ - 1, j), senses() + j, wires.load);
+      if (wires.sense_both) network_.Wire(bit(0, j), senses() + j, wires.load);
+    }
+    network_.Eliminate(drivers());
+  }
+
+  size_t word(size_t i, size_t j) const { return 2 * (i * cols_ + j); }
+  size_t bit(size_t i, size_t j) const { return 2 * (i * cols_ + j) + 1; }
+
+  // [rows, cols]
+  std::vector<long double> Effective() const {
+    std::vector<long double> effective;
+    for (size_t i = 0; i < rows_; ++i) {
+      for (size_t j = 0; j < cols_; ++j) effective.push_back(network_.Between(drivers() + i, senses() + j));
+    }
+    return effective;
+  }
+
+  // By node, for word lines driven at word_volts [rows] and senses at bit_volts [cols].
+  std::vector<long double> Potentials(const std::vector<double>& word_volts,
+                                      const std::vector<double>& bit_volts) const {
+    std::vector<long double> potentials(senses() + cols_);
+    for (size_t i = 0; i < rows_; ++i) potentials[drivers() + i] = word_volts[i];
+    for (size_t j = 0; j < cols_; ++j) potentials[senses() + j] = bit_volts[j];
+    network_.Substitute(drivers(), &potentials);
+    return potentials;
+  }
+
+ private:
+  size_t drivers() const { return 2 * rows_ * cols_; }
+  size_t senses() const { return drivers() + rows_; }
+
+  size_t rows_, cols_;
+  DenseNetwork network_;
+};
+
 // The effective conductances [rows, cols] of devices g [rows, cols].
 inline std::vector<long double> DenseEffective(const std::vector<double>& g, int64_t rows, int64_t cols,
                                                const Wires& wires) {
-  const size_t m = static_cast<size_t>(rows), n = static_cast<size_t>(cols), drivers = 2 * m * n, senses = drivers + m;
-  DenseNetwork network(senses + n);
-  const auto word = [&](size_t i, size_t j) { return 2 * (i * n + j); };
-  const auto bit = [&](size_t i, size_t j) { return 2 * (i * n + j) + 1; };
-  for (size_t i = 0; i < m; ++i) {
-    network.Wire(drivers + i, word(i, 0), wires.source);
-    if (wires.drive_both) network.Wire(drivers + i, word(i, n - 1), wires.source);
-    for (size_t j = 0; j < n; ++j) {
-      network.Device(word(i, j), bit(i, j), g[i * n + j]);
-      if (j > 0) network.Wire(word(i, j - 1), word(i, j), wires.word);
-      if (i > 0) network.Wire(bit(i - 1, j), bit(i, j), wires.bit);
-    }
-  }
-  for (size_t j = 0; j < n; ++j) {
-    network.Wire(bit(m - 1, j), senses + j, wires.load);
-    if (wires.sense_both) network.Wire(bit(0, j), senses + j, wires.load);
-  }
-  network.Eliminate(drivers);
-  std::vector<long double> effective;
-  for (size_t i = 0; i < m; ++i) {
-    for (size_t j = 0; j < n; ++j) effective.push_back(network.Between(drivers + i, senses + j));
-  }
-  return effective;
+  return DenseGrid(g, rows, cols, wires).Effective();
 }
 
 }  // namespace memtorch::testing
