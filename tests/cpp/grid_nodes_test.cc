@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/grid/branches.h"
 #include "engine/grid/nodes.h"
 #include "engine/parallel.h"
 #include "engine/random.h"
@@ -273,6 +274,73 @@ TEST(GridNodesTest, LinearCurvesAreLinearDevices) {
   linear.Solve();
   // Both hold Kirchhoff's law to 1e-10, the default.
   for (size_t k = 0; k < linear.bit.size(); ++k) EXPECT_NEAR(newton.bit[k], linear.bit[k], 1e-8);
+}
+
+// The branches of a solved circuit of linear devices.
+struct Branches {
+  std::vector<double> device, word, bit;
+  GridPower power{};
+
+  explicit Branches(Circuit* circuit) {
+    const int64_t m = circuit->rows, n = circuit->cols;
+    for (size_t k = 0; k < circuit->g.size(); ++k) {
+      device.push_back(circuit->g[k] * (circuit->word[k] - circuit->bit[k]));
+    }
+    word.resize(static_cast<size_t>(m * (n + 1)));
+    bit.resize(static_cast<size_t>((m + 1) * n));
+    circuit->With([&](const GridSources& sources, const GridNodes& nodes) {
+      const GridBranches branches{word.data(), bit.data()};
+      SolveBranches(m, n, device.data(), circuit->wires, sources, branches);
+      power = PowerOf(m, n, device.data(), nodes.word, nodes.bit, circuit->wires, sources, 0, branches);
+    });
+  }
+};
+
+TEST(GridBranchesTest, EqualOhmsLawOnEverySegment) {
+  for (const bool both : {false, true}) {
+    Circuit circuit(9, 14, {2, 3, 5, 7, both, both}, Devices(9 * 14, 50, 1e-6, 1e-2, 0.1));
+    circuit.options.tolerance = 1e-13;
+    circuit.Solve();
+    const Branches branches(&circuit);
+    // The largest currents are some 10 mA; potentials are known to 1e-10 V, see ExpectPotentials.
+    const double tolerance = 1e-10;
+    const auto at = [](const std::vector<double>& nodes, int64_t i, int64_t j) {
+      return nodes[static_cast<size_t>(i * 14 + j)];
+    };
+    for (int64_t i = 0; i < 9; ++i) {
+      const double* line = &branches.word[static_cast<size_t>(i * 15)];
+      const double source = circuit.word_volts[static_cast<size_t>(i)];
+      EXPECT_NEAR(line[0], (source - at(circuit.word, i, 0)) / 5, tolerance);
+      EXPECT_NEAR(line[14], both ? (at(circuit.word, i, 13) - source) / 5 : 0, tolerance);
+      for (int64_t j = 1; j < 14; ++j) {
+        EXPECT_NEAR(line[j], (at(circuit.word, i, j - 1) - at(circuit.word, i, j)) / 2, tolerance);
+      }
+    }
+    for (int64_t j = 0; j < 14; ++j) {
+      const auto line = [&](int64_t i) { return branches.bit[static_cast<size_t>(i * 14 + j)]; };
+      const double sense = circuit.bit_volts[static_cast<size_t>(j)];
+      EXPECT_NEAR(line(9), (at(circuit.bit, 8, j) - sense) / 7, tolerance);
+      EXPECT_NEAR(line(0), both ? (sense - at(circuit.bit, 0, j)) / 7 : 0, tolerance);
+      for (int64_t i = 1; i < 9; ++i) {
+        EXPECT_NEAR(line(i), (at(circuit.bit, i - 1, j) - at(circuit.bit, i, j)) / 3, tolerance);
+      }
+    }
+  }
+}
+
+TEST(GridBranchesTest, PowerBalances) {
+  for (const Wires& wires :
+       {Wires{2, 3, 5, 7}, Wires{2, 3, 5, 7, true, true}, Wires{0, 3, 0, 7}, Wires{}, Wires{0, 0, 0, 0, true, true}}) {
+    Circuit circuit(20, 11, wires, Devices(220, 51, 1e-6, 1e-2, 0.1));
+    circuit.options.tolerance = 1e-13;
+    circuit.Solve();
+    const GridPower power = Branches(&circuit).power;
+    const double dissipated = power.devices + power.word + power.bit + power.source + power.load;
+    // Both are sums of some hundred products of currents with a relative error of 1e-13.
+    EXPECT_NEAR(power.delivered, dissipated, 1e-11 * dissipated);
+    EXPECT_GT(power.devices, 0);
+    EXPECT_EQ(power.word > 0, wires.word > 0);
+  }
 }
 
 TEST(GridNodesErrorsTest, NameTheArgument) {
