@@ -1,8 +1,14 @@
 // Crossbars with resistive wires.
 
+#include <nanobind/stl/optional.h>
+
+#include <cmath>
 #include <memory>
+#include <optional>
 
 #include "bindings/arrays.h"
+#include "engine/grid/branches.h"
+#include "engine/grid/nodes.h"
 #include "engine/grid/solver.h"
 
 namespace memtorch {
@@ -27,6 +33,50 @@ class Solvers {
         wires_{word, bit, source, load, drive_both, sense_both},
         double_(std::make_unique<GridSolver<double>>(rows, cols, wires_)) {}
 
+  // Devices with I = g sinh(steepness v) / steepness; 0: linear.
+  void Nodes(const Flat<const double>& g, const Flat<const double>& word_volts,
+             const std::optional<Flat<const double>>& bit_volts, const Flat<double>& word_nodes,
+             const Flat<double>& bit_nodes, const Flat<double>& residual, double steepness, double tolerance, bool warm,
+             const std::optional<Flat<const bool>>& word_open, const std::optional<Flat<const bool>>& bit_open) const {
+    const char* op = "solve_nodes";
+    const int64_t vectors = static_cast<int64_t>(residual.size()), cells = rows_ * cols_;
+    CheckSize(op, "g", g, cells);
+    CheckSize(op, "word_nodes", word_nodes, vectors * cells);
+    CheckSize(op, "bit_nodes", bit_nodes, vectors * cells);
+    if (!(steepness >= 0 && std::isfinite(steepness))) {
+      Invalid(op, "steepness (", steepness, " 1/V) must be finite and not negative");
+    }
+    const GridSources sources = Sources(op, vectors, word_volts, bit_volts, word_open, bit_open);
+    const GridNodes nodes{word_nodes.data(), bit_nodes.data(), residual.data()};
+    const NodeOptions options{tolerance, warm};
+    nb::gil_scoped_release unlocked;
+    if (steepness == 0) {
+      SolveNodes(MatrixView<const double>{g.data(), rows_, cols_, cols_}, wires_, sources, options, nodes);
+      return;
+    }
+    CheckConductances(op, GridView<const double>(g.data(), 1, rows_, cols_));
+    const auto curve = [&](int64_t row, const double* v, double* current, double* slope) {
+      for (int64_t j = 0; j < cols_; ++j) {
+        const double here = g.data()[row * cols_ + j];
+        current[j] = here * std::sinh(steepness * v[j]) / steepness;
+        slope[j] = here * std::cosh(steepness * v[j]);
+      }
+    };
+    SolveNodes(rows_, cols_, curve, wires_, sources, options, nodes);
+  }
+
+  void Branches(const Flat<const double>& device, const Flat<double>& word, const Flat<double>& bit,
+                const std::optional<Flat<const bool>>& word_open,
+                const std::optional<Flat<const bool>>& bit_open) const {
+    const char* op = "branches";
+    CheckSize(op, "device", device, rows_ * cols_);
+    CheckSize(op, "word", word, rows_ * (cols_ + 1));
+    CheckSize(op, "bit", bit, (rows_ + 1) * cols_);
+    GridSources sources;
+    SetOpen(op, word_open, bit_open, &sources);
+    SolveBranches(rows_, cols_, device.data(), wires_, sources, {word.data(), bit.data()});
+  }
+
   void EffectiveMatrix(const AnyFlat& g, const AnyFlat& out) {
     const char* op = "effective_matrix";
     WithFloatType(op, "out", out, [&](auto out_type) {
@@ -43,6 +93,33 @@ class Solvers {
   }
 
  private:
+  void SetOpen(const char* op, const std::optional<Flat<const bool>>& word_open,
+               const std::optional<Flat<const bool>>& bit_open, GridSources* sources) const {
+    if (word_open) {
+      CheckSize(op, "word_open", *word_open, rows_);
+      sources->word_open = word_open->data();
+    }
+    if (bit_open) {
+      CheckSize(op, "bit_open", *bit_open, cols_);
+      sources->bit_open = bit_open->data();
+    }
+  }
+
+  GridSources Sources(const char* op, int64_t vectors, const Flat<const double>& word_volts,
+                      const std::optional<Flat<const double>>& bit_volts,
+                      const std::optional<Flat<const bool>>& word_open,
+                      const std::optional<Flat<const bool>>& bit_open) const {
+    GridSources sources;
+    CheckSize(op, "word_volts", word_volts, vectors * rows_);
+    sources.word = {word_volts.data(), vectors, rows_, rows_};
+    if (bit_volts) {
+      CheckSize(op, "bit_volts", *bit_volts, vectors * cols_);
+      sources.bit = {bit_volts->data(), vectors, cols_, cols_};
+    }
+    SetOpen(op, word_open, bit_open, &sources);
+    return sources;
+  }
+
   template <class T>
   const GridSolver<T>& Get() {
     if constexpr (sizeof(T) == sizeof(double)) {
@@ -69,7 +146,18 @@ void BindGrid(nb::module_& m) {
            "bit"_a, "source"_a, "load"_a, "drive_both"_a = false, "sense_both"_a = false)
       .def("effective_matrix", &Solvers::EffectiveMatrix, "g"_a, "out"_a.noconvert(),
            "Effective conductances out [tiles, rows, cols] of devices g [tiles, rows, cols], siemens: currents = "
-           "voltages @ out. The dtype of out is the precision inside.");
+           "voltages @ out. The dtype of out is the precision inside.")
+      .def("solve_nodes", &Solvers::Nodes, "g"_a, "word_volts"_a, "bit_volts"_a.none(), "word_nodes"_a.noconvert(),
+           "bit_nodes"_a.noconvert(), "residual"_a.noconvert(), "steepness"_a = 0.0, "tolerance"_a = 1e-10,
+           "warm"_a = false, "word_open"_a = nb::none(), "bit_open"_a = nb::none(),
+           "Potentials word_nodes and bit_nodes [vectors, rows, cols], volts, of devices g [rows, cols] under "
+           "word_volts "
+           "[vectors, rows] and bit_volts [vectors, cols] (None: 0 V); I = g sinh(steepness v) / steepness unless "
+           "steepness is 0. RuntimeError where the residual [vectors] stays above the tolerance.")
+      .def("branches", &Solvers::Branches, "device"_a, "word"_a.noconvert(), "bit"_a.noconvert(),
+           "word_open"_a = nb::none(), "bit_open"_a = nb::none(),
+           "Currents word [rows, cols + 1], rightwards, and bit [rows + 1, cols], downwards, of device currents "
+           "[rows, cols], amperes.");
 }
 
 }  // namespace memtorch

@@ -47,6 +47,50 @@ def test_both_ends_take_part():
     torch.testing.assert_close(both, both.flip(1, 2), rtol=1e-14, atol=0)
 
 
+def solved(solver, g, word_volts, bit_volts, **options):
+    """Potentials of word and bit nodes [vectors, rows, cols]."""
+    shape = (len(word_volts), *g.shape)
+    word, bit, residual = np.empty(shape), np.empty(shape), np.empty(len(word_volts))
+    solver.solve_nodes(g, word_volts, bit_volts, word, bit, residual, **options)
+    assert (residual <= 1e-10).all()
+    return word, bit
+
+
+def test_potentials_give_the_currents_of_the_effective_matrix():
+    rng = np.random.default_rng(1)
+    g = rng.uniform(1e-6, 1e-3, (24, 40))
+    v = rng.uniform(-0.3, 0.3, (5, 24))
+    solver = _engine.GridSolver(24, 40, 2, 3, 5, 7)
+    effective = np.empty((1, 24, 40))
+    solver.effective_matrix(g[None], effective)
+    word, bit = solved(solver, g, v, None)
+    device = g * (word - bit)
+    # The potentials hold Kirchhoff's law to 1e-10 of the largest device current, and 24 devices add up.
+    np.testing.assert_allclose(device.sum(1), v @ effective[0], rtol=0, atol=24 * 1e-10 * np.abs(device).max())
+    along, down = np.empty((24, 41)), np.empty((25, 40))
+    solver.branches(device[0], along, down)
+    # Sums of the same 24 or 40 numbers in another order.
+    np.testing.assert_allclose(down[-1], device[0].sum(0), rtol=1e-13)
+    np.testing.assert_allclose(along[:, 0], device[0].sum(1), rtol=0, atol=1e-14 * np.abs(device).sum())
+
+
+def test_non_linear_devices_and_open_lines():
+    ohm = np.array([[345, 903, 755, 257, 646], [652, 401, 508, 166, 454], [442, 874, 190, 244, 635]])
+    g = 0.72 / ohm
+    solver = _engine.GridSolver(3, 5, 0.5, 0.5, 0.5, 0.5)
+    v = np.array([[0.15, 0.23, 0.17]])
+    word, bit = solved(solver, g, v, np.zeros((1, 5)), steepness=3.0)
+    current = (g * np.sinh(3 * (word - bit)) / 3).sum(1)[0]
+    # ngspice 39, I = 0.24 / R sinh(3 V).
+    recorded = [0.0008788170814646, 0.0007063439312737, 0.001150847710819, 0.001982798002155, 0.0007518912957082]
+    np.testing.assert_allclose(current, recorded, rtol=1e-8)
+    bit_open = np.array([False, True, False, False, False])
+    word, bit = solved(solver, g, v, np.zeros((1, 5)), bit_open=bit_open)
+    # An open line takes no current: what enters it leaves it, to 1e-10 of the largest current of a device.
+    device = (g * (word - bit))[0]
+    assert abs(device[:, 1].sum()) <= 3e-10 * np.abs(device).max()
+
+
 def test_errors_name_the_argument():
     with pytest.raises(_engine.InvalidArgument, match=r"\[grid_solver\] bit \(-1 ohm\) must be in"):
         _engine.GridSolver(2, 2, 1, -1, 1, 1)
