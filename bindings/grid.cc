@@ -2,7 +2,6 @@
 
 #include <nanobind/stl/optional.h>
 
-#include <cmath>
 #include <memory>
 #include <optional>
 
@@ -43,26 +42,16 @@ class Solvers {
     CheckSize(op, "g", g, cells);
     CheckSize(op, "word_nodes", word_nodes, vectors * cells);
     CheckSize(op, "bit_nodes", bit_nodes, vectors * cells);
-    if (!(steepness >= 0 && std::isfinite(steepness))) {
-      Invalid(op, "steepness (", steepness, " 1/V) must be finite and not negative");
-    }
     const GridSources sources = Sources(op, vectors, word_volts, bit_volts, word_open, bit_open);
     const GridNodes nodes{word_nodes.data(), bit_nodes.data(), residual.data()};
     const NodeOptions options{tolerance, warm};
     nb::gil_scoped_release unlocked;
+    const MatrixView<const double> devices{g.data(), rows_, cols_, cols_};
     if (steepness == 0) {
-      SolveNodes(MatrixView<const double>{g.data(), rows_, cols_, cols_}, wires_, sources, options, nodes);
-      return;
+      SolveNodes(devices, wires_, sources, options, nodes);
+    } else {
+      SolveNodes(rows_, cols_, SinhCurve(devices, steepness), wires_, sources, options, nodes);
     }
-    CheckConductances(op, GridView<const double>(g.data(), 1, rows_, cols_));
-    const auto curve = [&](int64_t row, const double* v, double* current, double* slope) {
-      for (int64_t j = 0; j < cols_; ++j) {
-        const double here = g.data()[row * cols_ + j];
-        current[j] = here * std::sinh(steepness * v[j]) / steepness;
-        slope[j] = here * std::cosh(steepness * v[j]);
-      }
-    };
-    SolveNodes(rows_, cols_, curve, wires_, sources, options, nodes);
   }
 
   void Branches(const Flat<const double>& device, const Flat<double>& word, const Flat<double>& bit,
@@ -136,9 +125,17 @@ class Solvers {
   std::unique_ptr<GridSolver<float>> single_;
 };
 
+int64_t BindProductKernel(int64_t repeats, bool single) {
+  nb::gil_scoped_release unlocked;
+  return single ? RunProductKernel<float>(repeats) : RunProductKernel<double>(repeats);
+}
+
 }  // namespace
 
 void BindGrid(nb::module_& m) {
+  m.def(
+      "run_product_kernel", &BindProductKernel, "repeats"_a, "single"_a,
+      "Runs the solver's product kernel from the first-level cache; returns the number of operations. For benchmarks.");
   nb::class_<Solvers>(m, "GridSolver",
                       "Exact solver for crossbars of one shape with resistive wires, ohm; it keeps the memory of a "
                       "solution for the next one.")

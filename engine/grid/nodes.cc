@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "engine/grid/curve_kernels.h"
 #include "engine/grid/memory.h"
 #include "engine/grid/node_kernels.h"
 #include "engine/parallel.h"
@@ -261,25 +262,38 @@ class NewtonNodes {
     squares_ = 0;
     for (int64_t i = 0; i < lines_.rows; ++i) {
       const int64_t row = i * lines_.stride;
-      for (int64_t j = 0; j < lines_.cols; ++j) v_[row + j] = w[row + j] - b[row + j];
+      Difference(lines_.cols, w + row, b + row, v_ + row);
       curve_(i, v_ + row, current_ + row, lines_.g + row);
-      for (int64_t j = row; j < row + lines_.cols; ++j) {
-        if (!(lines_.g[j] >= 0)) lines_.g[j] = 0;
-        const double difference = std::abs(current_[j] - carried[j]);
-        if (!(difference < 1e300)) return std::numeric_limits<double>::infinity();  // NaN too
-        lacking = std::max(lacking, difference);
-        largest = std::max(largest, std::abs(current_[j]));
-        squares_ += difference * difference;
-      }
+      AddRow(lines_.cols, current_ + row, carried + row, lines_.g + row, &lacking, &largest);
     }
+    if (!(squares_ < 1e300)) return std::numeric_limits<double>::infinity();  // NaN too
     return lacking == 0 ? 0 : lacking / largest;
+  }
+
+  static void Difference(int64_t n, const double* a, const double* b, double* out) {
+    for (int64_t j = 0; j < n; ++j) out[j] = a[j] - b[j];
+  }
+
+  void AddRow(int64_t n, const double* current, const double* carried, double* slope, double* lacking,
+              double* largest) {
+    double most = *lacking, large = *largest, sum = 0;
+#pragma omp simd reduction(max : most, large) reduction(+ : sum)
+    for (int64_t j = 0; j < n; ++j) {
+      slope[j] = slope[j] >= 0 ? (slope[j] < kMaxSiemens ? slope[j] : kMaxSiemens) : 0;
+      const double difference = std::abs(current[j] - carried[j]);
+      most = difference > most ? difference : most;
+      large = std::abs(current[j]) > large ? std::abs(current[j]) : large;
+      sum += difference * difference;
+    }
+    *lacking = most;
+    *largest = large;
+    squares_ += sum;
   }
 
   // One Newton step, halved until it brings the circuit nearer to Kirchhoff's law. Returns what the linear solution
   // left; *lacking is updated.
   double Step(double* lacking, double tolerance) {
     for (int64_t k = 0; k < size(); ++k) {
-      lines_.g[k] = std::min(lines_.g[k], kMaxSiemens);
       into_[k] = current_[k] - lines_.g[k] * v_[k];
       out_of_[k] = -into_[k];
     }
@@ -318,6 +332,19 @@ class NewtonNodes {
 };
 
 }  // namespace
+
+DeviceCurve SinhCurve(MatrixView<const double> g, double steepness) {
+  if (!(steepness > 0 && std::isfinite(steepness))) {
+    Invalid("sinh_curve", "steepness (", steepness, " 1/V) must be finite and above 0");
+  }
+  GridView<const double> view(g.data, 1, g.rows, g.cols);
+  view.stride = g.stride;
+  CheckConductances("sinh_curve", view);
+  const CurveKernels& kernels = Select(baseline::kCurves, avx2::kCurves, avx512::kCurves);
+  return [g, steepness, &kernels](int64_t row, const double* v, double* current, double* slope) {
+    kernels.sinh(g.cols, &g(row, 0), steepness, v, current, slope);
+  };
+}
 
 void SolveNodes(MatrixView<const double> g, const Wires& wires, const GridSources& sources, const NodeOptions& options,
                 const GridNodes& nodes) {

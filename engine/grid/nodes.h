@@ -35,6 +35,9 @@ struct NodeOptions {
 // called by several threads. A slope below 0 counts as 0.
 using DeviceCurve = std::function<void(int64_t row, const double* v, double* current, double* slope)>;
 
+// Devices whose current is g sinh(steepness v) / steepness; g [rows, cols], siemens, must live as long as the curve.
+DeviceCurve SinhCurve(MatrixView<const double> g, double steepness);
+
 // Solves the circuit of devices g [rows, cols], siemens. Throws std::invalid_argument for arguments out of range, and
 // std::runtime_error, naming the residual, if it stays above the tolerance; then the potentials are not to be used.
 // Conjugate gradients on the bit-line nodes, preconditioned by solving every bit line exactly. Threaded over vectors.

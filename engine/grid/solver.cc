@@ -11,8 +11,9 @@
 namespace memtorch {
 namespace {
 
-constexpr int kSplitLeaves = 64;   // a tile with fewer is solved by one thread
-constexpr int kUnitLeaves = 16;    // leaves that are solved together, before what stands on them
+constexpr int kSplitLeaves = 64;  // a tile with fewer is solved by one thread
+constexpr int kUnitLeaves = 16;   // leaves that are solved together, before what stands on them
+constexpr int64_t kKernelDepth = 128;
 constexpr int64_t kPartRows = 96;  // of a joint, that one thread takes at a time; a multiple of every row block
 
 // Where a node's matrix lies.
@@ -367,6 +368,27 @@ void GridSolver<T>::SolveSplit(const GridView<const G>& g, const GridView<T>& ou
   Task<G>(plan_, g, out, above.get()).SolveAbove(tile, parts, places);
 }
 
+template <class T>
+int64_t RunProductKernel(int64_t repeats) {
+  const MergeKernels<T>& kernels = ActiveMergeKernels<T>();
+  MergeNode node;
+  node.ports = 2 * kernels.panel;
+  node.shared = kKernelDepth;
+  const Memory<T> factors = Allocate<T>(kernels.FactorSize(node.shared, node.ports));
+  const Memory<T> out = Allocate<T>(kernels.SharedRows(node.ports) * node.ports);
+  std::fill_n(factors.get(), kernels.FactorSize(node.shared, node.ports), T(1e-3));
+  Merge<T> merge{};
+  merge.node = &node;
+  merge.factors = factors.get();
+  merge.out = out.get();
+  merge.out_stride = node.ports;
+  for (int64_t k = 0; k < repeats; ++k) kernels.update(merge, 0, node.ports);
+  // Above the diagonal in whole panels: all rows of the second, half of them of the first.
+  return repeats * 2 * node.shared * (node.ports + kernels.panel) * kernels.panel;
+}
+
+template int64_t RunProductKernel<float>(int64_t);
+template int64_t RunProductKernel<double>(int64_t);
 template class GridSolver<float>;
 template class GridSolver<double>;
 template void GridSolver<float>::EffectiveMatrix(const GridView<const float>&, const GridView<float>&) const;

@@ -44,6 +44,11 @@ class GridSolver {
   mutable std::vector<std::unique_ptr<Work>> idle_;
 };
 
+// The product kernel alone, `repeats` times on factors that stay in the first-level cache: what the speed of a solution
+// is measured against. Returns the number of floating-point operations.
+template <class T>
+int64_t RunProductKernel(int64_t repeats);
+
 }  // namespace memtorch
 
 #endif  // MEMTORCH_ENGINE_GRID_SOLVER_H_

@@ -173,6 +173,11 @@ def biolek(x: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device=
 def prodromakis(x: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], p: float, j: float, out: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]) -> None:
     """Prodromakis' window of x [n] into out [n]."""
 
+def run_product_kernel(repeats: int, single: bool) -> int:
+    """
+    Runs the solver's product kernel from the first-level cache; returns the number of operations. For benchmarks.
+    """
+
 class GridSolver:
     """
     Exact solver for crossbars of one shape with resistive wires, ohm; it keeps the memory of a solution for the next one.
