@@ -22,24 +22,37 @@ constexpr int kHalvings = 30;  // of a Newton step
 
 int64_t RoundUp(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 
-// Arrays of nodes and of lines, aligned and zero.
+// Arrays of nodes and of lines, aligned and zero, in one stretch of memory: the allocator keeps one for the next call.
 class Arrays {
  public:
-  Arrays(int64_t rows, int64_t cols)
-      : lanes_(ActiveNodeKernels().lanes), rows_(RoundUp(rows, lanes_)), stride_(RoundUp(cols, lanes_)) {}
+  Arrays(int64_t rows, int64_t cols, int64_t node_arrays)
+      : lanes_(ActiveNodeKernels().lanes), rows_(RoundUp(rows, lanes_)), stride_(RoundUp(cols, lanes_)) {
+    const int64_t size = node_arrays * Padded(rows_ * stride_) + kLineArrays * Padded(std::max(rows_, stride_)) +
+                         Padded(stride_ * lanes_);
+    memory_ = Allocate<double>(size);
+    std::fill_n(memory_.get(), size, 0.0);
+  }
 
   int64_t rows() const { return rows_; }
   int64_t stride() const { return stride_; }
   double* Nodes() { return Take(rows_ * stride_); }
-  double* Take(int64_t size) {
-    memory_.push_back(Allocate<double>(size));
-    std::fill_n(memory_.back().get(), size, 0.0);
-    return memory_.back().get();
-  }
+  double* OfRows() { return Take(rows_); }
+  double* OfCols() { return Take(stride_); }
+  double* Line() { return Take(stride_ * lanes_); }  // once
 
  private:
-  int64_t lanes_, rows_, stride_;
-  std::vector<Memory<double>> memory_;
+  static constexpr int64_t kLineArrays = 4;
+
+  // A cache line apart from a multiple of its size, so that equal places of two arrays do not meet in the cache.
+  static int64_t Padded(int64_t size) { return Aligned<double>(size) + Aligned<double>(1); }
+  double* Take(int64_t size) {
+    double* array = memory_.get() + used_;
+    used_ += Padded(size);
+    return array;
+  }
+
+  int64_t lanes_, rows_, stride_, used_ = 0;
+  Memory<double> memory_;
 };
 
 // The wires of a grid as its kernels take them.
@@ -50,10 +63,10 @@ Lines MakeLines(int64_t rows, int64_t cols, const Wires& wires, const GridSource
   lines.stride = arrays->stride();
   lines.word = WireSiemens(wires.word);
   lines.bit = WireSiemens(wires.bit);
-  double* source = arrays->Take(arrays->rows());
-  double* far = arrays->Take(arrays->rows());
-  double* load = arrays->Take(arrays->stride());
-  double* top = arrays->Take(arrays->stride());
+  double* source = arrays->OfRows();
+  double* far = arrays->OfRows();
+  double* load = arrays->OfCols();
+  double* top = arrays->OfCols();
   for (int64_t i = 0; i < rows; ++i) {
     source[i] = sources.word_open != nullptr && sources.word_open[i] ? 0 : WireSiemens(wires.source);
     far[i] = wires.drive_both ? source[i] : 0;
@@ -78,7 +91,7 @@ Lines MakeLines(int64_t rows, int64_t cols, const Wires& wires, const GridSource
 class LinearNodes {
  public:
   LinearNodes(int64_t rows, int64_t cols)
-      : arrays_(rows, cols),
+      : arrays_(rows, cols, 7),
         w(arrays_.Nodes()),
         b(arrays_.Nodes()),
         p_(arrays_.Nodes()),
@@ -86,9 +99,9 @@ class LinearNodes {
         r_(arrays_.Nodes()),
         q_(arrays_.Nodes()),
         z_(arrays_.Nodes()),
-        word_(arrays_.Take(arrays_.rows())),
-        bit_(arrays_.Take(arrays_.stride())),
-        line_(arrays_.Take(arrays_.stride() * kernels_.lanes)) {}
+        word_(arrays_.OfRows()),
+        bit_(arrays_.OfCols()),
+        line_(arrays_.Line()) {}
 
   void SetSources(const GridSources& sources, int64_t vector, const Lines& lines) {
     for (int64_t i = 0; i < lines.rows; ++i) word_[i] = sources.word(vector, i);
@@ -205,7 +218,7 @@ void Check(int64_t rows, int64_t cols, const Wires& wires, const GridSources& so
 class NewtonNodes {
  public:
   NewtonNodes(int64_t rows, int64_t cols, const Wires& wires, const GridSources& sources, const DeviceCurve& curve)
-      : arrays_(rows, cols),
+      : arrays_(rows, cols, 14),
         lines_(MakeLines(rows, cols, wires, sources, &arrays_)),
         linear_(rows, cols),
         curve_(curve),
@@ -352,7 +365,7 @@ void SolveNodes(MatrixView<const double> g, const Wires& wires, const GridSource
   GridView<const double> view(g.data, 1, g.rows, g.cols);
   view.stride = g.stride;
   CheckConductances(kOp, view);
-  Arrays arrays(g.rows, g.cols);
+  Arrays arrays(g.rows, g.cols, 4);
   const Lines lines = MakeLines(g.rows, g.cols, wires, sources, &arrays);
   for (int64_t i = 0; i < g.rows; ++i) std::copy_n(&g(i, 0), g.cols, lines.g + i * lines.stride);
   ActiveNodeKernels().factor(lines);
