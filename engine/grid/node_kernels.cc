@@ -22,11 +22,12 @@ MT_HD double Total(V v) {
   return total;
 }
 
-// nodes [kWide rows, stride] from row `row` to line [stride, kWide], and back.
-MT_HD void IntoLanes(const double* nodes, int64_t stride, double* line) {
+// Rows of nodes, load(r, j) being kWide of row r from column j, to line [stride, kWide].
+template <class Load>
+MT_HD void IntoLanes(int64_t stride, double* line, const Load& load) {
   for (int64_t j = 0; j < stride; j += kWide) {
     V square[kWide];
-    for (int r = 0; r < kWide; ++r) square[r] = *AsVector(nodes + r * stride + j);
+    for (int r = 0; r < kWide; ++r) square[r] = load(r, j);
     Transpose<double>(square);
     for (int k = 0; k < kWide; ++k) AsVector(line)[j + k] = square[k];
   }
@@ -53,7 +54,9 @@ void Factor(const Lines& lines) {
   for (int64_t i = 0; i < RoundUp(lines.rows); i += kWide) {
     double* g = lines.g_lanes + i * stride;
     double* inverse = lines.word_inverse + i * stride;
-    IntoLanes(lines.g + i * stride, stride, g);
+    IntoLanes(stride, g, [&](int r, int64_t j) __attribute__((always_inline)) {
+      return *AsVector(lines.g + (i + r) * stride + j);
+    });
     V beyond = *AsVector(lines.far + i);
     for (int64_t j = lines.cols - 1; j >= 0; --j) {
       const V towards = j > 0 ? lines.word - V{} : *AsVector(lines.source + i);
@@ -82,13 +85,11 @@ void Word(const Lines& lines, const double* p, const double* v, const double* in
   const int64_t stride = lines.stride;
   for (int64_t i = 0; i < RoundUp(lines.rows); i += kWide) {
     V* x = AsVector(line);
-    IntoLanes(p + i * stride, stride, line);
-    for (int64_t j = 0; j < stride; ++j) x[j] *= AsVector(lines.g_lanes + i * stride)[j];
-    if (into != nullptr) {
-      for (int r = 0; r < kWide; ++r) {
-        for (int64_t j = 0; j < stride; ++j) line[j * kWide + r] += into[(i + r) * stride + j];
-      }
-    }
+    IntoLanes(stride, line, [&](int r, int64_t j) __attribute__((always_inline)) {
+      const int64_t at = (i + r) * stride + j;
+      const V flow = *AsVector(lines.g + at) * *AsVector(p + at);
+      return into == nullptr ? flow : flow + *AsVector(into + at);
+    });
     if (v != nullptr) {
       x[0] += *AsVector(lines.source + i) * *AsVector(v + i);
       x[lines.cols - 1] += *AsVector(lines.far + i) * *AsVector(v + i);
@@ -109,8 +110,10 @@ double Image(const Lines& lines, const double* p, const double* u, double* line,
   for (int64_t i = 0; i < RoundUp(lines.rows); i += kWide) {
     const V* g = AsVector(lines.g_lanes + i * stride);
     V* x = AsVector(line);
-    IntoLanes(p + i * stride, stride, line);
-    for (int64_t j = 0; j < stride; ++j) x[j] *= g[j];
+    IntoLanes(stride, line, [&](int r, int64_t j) __attribute__((always_inline)) {
+      const int64_t at = (i + r) * stride + j;
+      return *AsVector(lines.g + at) * *AsVector(p + at);
+    });
     SolveWord(lines, lines.word_inverse + i * stride, line);
     for (int64_t j = 0; j < stride; j += kWide) {
       V square[kWide];
@@ -153,6 +156,50 @@ double Bit(const Lines& lines, const double* r, const double* v, double* b) {
   return Total(dot);
 }
 
+void Flow(const Lines& lines, const double* p, const double* into, double* r) {
+  for (int64_t k = 0; k < lines.rows * lines.stride; k += kWide) {
+    const V flow = *AsVector(lines.g + k) * *AsVector(p + k);
+    *AsVector(r + k) = into == nullptr ? flow : flow + *AsVector(into + k);
+  }
+}
+
+MT_HD V Magnitude(V v) { return v < 0 ? -v : v; }
+MT_HD V Larger(V a, V b) { return a > b ? a : b; }  // NaN in a is lost, in b it stays
+MT_HD double Largest(V v) {
+  double largest = v[0];
+  for (int l = 1; l < kWide; ++l) largest = v[l] <= largest ? largest : v[l];
+  return largest;
+}
+
+void Change(const Lines& lines, const double* w, const double* b, const double* into, double* z, double* lacking,
+            double* current) {
+  V most = {}, largest = {};
+  for (int64_t k = 0; k < lines.rows * lines.stride; k += kWide) {
+    const V g = *AsVector(lines.g + k), now = *AsVector(b + k), change = now - *AsVector(z + k);
+    const V flow = g * (*AsVector(w + k) - now);
+    *AsVector(z + k) = change;
+    most = Larger(most, Magnitude(g * change));
+    largest = Larger(largest, Magnitude(into == nullptr ? flow : flow + *AsVector(into + k)));
+  }
+  *lacking = Largest(most);
+  *current = Largest(largest);
+}
+
+void Blend(const Lines& lines, double part, const double* from, const double* to, double* out) {
+  for (int64_t k = 0; k < lines.rows * lines.stride; k += kWide) {
+    const V start = *AsVector(from + k);
+    *AsVector(out + k) = start + part * (*AsVector(to + k) - start);
+  }
+}
+
+void Chord(const Lines& lines, const double* current, const double* v, double* into, double* out_of) {
+  for (int64_t k = 0; k < lines.rows * lines.stride; k += kWide) {
+    const V rest = *AsVector(current + k) - *AsVector(lines.g + k) * *AsVector(v + k);
+    *AsVector(into + k) = rest;
+    *AsVector(out_of + k) = -rest;
+  }
+}
+
 void Advance(const Lines& lines, double step, const double* p, const double* q, double* x, double* r) {
   for (int64_t k = 0; k < lines.rows * lines.stride; k += kWide) {
     *AsVector(x + k) += step * *AsVector(p + k);
@@ -169,7 +216,7 @@ void Turn(const Lines& lines, double ratio, const double* z, const double* r, do
 
 }  // namespace
 
-const NodeKernels kNodes = {kWide, Factor, Word, Image, Bit, Advance, Turn};
+const NodeKernels kNodes = {kWide, Factor, Word, Image, Bit, Advance, Turn, Flow, Change, Blend, Chord};
 
 }  // namespace MT_ISA
 }  // namespace memtorch

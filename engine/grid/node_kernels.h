@@ -38,6 +38,15 @@ struct NodeKernels {
   // x += step p, r -= step q; and p = z + ratio p, u = r + ratio u; over all nodes.
   void (*advance)(const Lines& lines, double step, const double* p, const double* q, double* x, double* r);
   void (*turn)(const Lines& lines, double ratio, const double* z, const double* r, double* p, double* u);
+  // r = g p + into (null: 0)
+  void (*flow)(const Lines& lines, const double* p, const double* into, double* r);
+  // z = b - z; the largest |g z|, and the largest |g (w - b) + into|.
+  void (*change)(const Lines& lines, const double* w, const double* b, const double* into, double* z, double* lacking,
+                 double* current);
+  // out = from + part (to - from)
+  void (*blend)(const Lines& lines, double part, const double* from, const double* to, double* out);
+  // into = current - g v, out_of = -into
+  void (*chord)(const Lines& lines, const double* current, const double* v, double* into, double* out_of);
 };
 
 namespace baseline {

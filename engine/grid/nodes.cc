@@ -121,6 +121,12 @@ class LinearNodes {
     return residual;
   }
 
+  // Currents of the devices at the last solution; it uses r.
+  void Carried(const Lines& lines, const double* into, double* current) {
+    for (int64_t k = 0; k < lines.rows * lines.stride; ++k) r_[k] = w[k] - b[k];
+    kernels_.flow(lines, r_, into, current);
+  }
+
  private:
   Arrays arrays_;
 
@@ -134,16 +140,11 @@ class LinearNodes {
   double Sweep(const Lines& lines, const double* into, const double* out_of) {
     kernels_.word(lines, b, word_, out_of, line_, w);
     const int64_t size = lines.rows * lines.stride;
-    for (int64_t k = 0; k < size; ++k) r_[k] = lines.g[k] * w[k];
-    for (int64_t k = 0; into != nullptr && k < size; ++k) r_[k] += into[k];
+    kernels_.flow(lines, w, into, r_);
     std::copy_n(b, size, z_);
     kernels_.bit(lines, r_, bit_, b);
     double lacking = 0, current = 0;
-    for (int64_t k = 0; k < size; ++k) {
-      z_[k] = b[k] - z_[k];
-      lacking = std::max(lacking, std::abs(lines.g[k] * z_[k]));
-      current = std::max(current, std::abs(lines.g[k] * (w[k] - b[k]) + (into == nullptr ? 0 : into[k])));
-    }
+    kernels_.change(lines, w, b, into, z_, &lacking, &current);
     // Written so that NaN is not taken for 0.
     return lacking == 0 ? 0 : lacking / current;
   }
@@ -306,23 +307,18 @@ class NewtonNodes {
   // One Newton step, halved until it brings the circuit nearer to Kirchhoff's law. Returns what the linear solution
   // left; *lacking is updated.
   double Step(double* lacking, double tolerance) {
-    for (int64_t k = 0; k < size(); ++k) {
-      into_[k] = current_[k] - lines_.g[k] * v_[k];
-      out_of_[k] = -into_[k];
-    }
+    kernels_.chord(lines_, current_, v_, into_, out_of_);
     kernels_.factor(lines_);
     std::copy_n(b_, size(), linear_.b);
     const double wanted = std::clamp(0.1 * *lacking * *lacking, 0.1 * tolerance, 1e-3);
     const double left = linear_.Solve(lines_, into_, out_of_, wanted);
-    for (int64_t k = 0; k < size(); ++k) carried_next_[k] = into_[k] + lines_.g[k] * (linear_.w[k] - linear_.b[k]);
+    linear_.Carried(lines_, into_, carried_next_);
     const double before = squares_;
     double part = 1;
     for (int halving = 0; halving < kHalvings; ++halving, part /= 2) {
-      for (int64_t k = 0; k < size(); ++k) {
-        next_w_[k] = w_[k] + part * (linear_.w[k] - w_[k]);
-        next_b_[k] = b_[k] + part * (linear_.b[k] - b_[k]);
-        out_of_[k] = carried_[k] + part * (carried_next_[k] - carried_[k]);
-      }
+      kernels_.blend(lines_, part, w_, linear_.w, next_w_);
+      kernels_.blend(lines_, part, b_, linear_.b, next_b_);
+      kernels_.blend(lines_, part, carried_, carried_next_, out_of_);
       *lacking = Evaluate(next_w_, next_b_, out_of_);
       if (*lacking < 1e300 && squares_ <= (1 - 0.1 * part) * before) break;
       if (*lacking <= tolerance) break;
