@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "engine/grid/leaf_input.h"
 #include "engine/grid/leaf_kernels.h"
 #include "engine/grid/memory.h"
 #include "engine/grid/merge_kernels.h"
@@ -11,8 +12,8 @@
 namespace memtorch {
 namespace {
 
-constexpr int kSplitLeaves = 64;  // a tile with fewer is solved by one thread
-constexpr int kUnitLeaves = 16;   // leaves that are solved together, before what stands on them
+constexpr int kSplitLeaves = 256;  // a tile with fewer is solved by one thread
+constexpr int kUnitLeaves = 16;    // leaves that are solved together, before what stands on them
 constexpr int64_t kKernelDepth = 128;
 constexpr int64_t kPartRows = 96;  // of a joint, that one thread takes at a time; a multiple of every row block
 
@@ -65,7 +66,6 @@ class GridSolver<T>::Work {
     if (index == plan_.root()) return merge_.Columns(node.ports - plan_.first_sense());
     return node.leaf() ? (node.ports + kMostLanes - 1) / kMostLanes * kMostLanes : merge_.Columns(node.ports);
   }
-  int64_t LeafInput(int64_t rows, int64_t cols) const { return (rows * cols + rows + cols) * leaf_.lanes; }
 
  private:
   int64_t NodeSize(int index) const { return Aligned<T>(Rows(plan_.node(index)) * Stride(index)); }
@@ -76,7 +76,7 @@ class GridSolver<T>::Work {
       const MergeNode& leaf = plan_.node(k);
       if (!leaf.leaf()) continue;
       need += NodeSize(k);
-      solve = std::max(solve, Aligned<T>(LeafInput(leaf.rows, leaf.cols)) +
+      solve = std::max(solve, Aligned<T>(LeafInputSize(leaf, leaf_.lanes)) +
                                   Aligned<T>(leaf_.scratch(static_cast<int>(leaf.rows), static_cast<int>(leaf.cols))));
     }
     return need + solve;
@@ -209,32 +209,19 @@ class GridSolver<T>::Task {
   void SolveLanes(const Job* jobs, size_t count, int64_t begin) {
     const MergeNode& shape = plan_.node(jobs[0].node);
     const int64_t lanes = kernels_.lanes;
-    T* g = work_.Take(work_.LeafInput(shape.rows, shape.cols));
-    T* word = g + shape.rows * shape.cols * lanes;
-    T* bit = word + shape.cols * lanes;
-    std::fill(g, bit + shape.rows * lanes, T(0));
+    T* input = work_.Take(LeafInputSize(shape, lanes));
+    std::fill_n(input, LeafInputSize(shape, lanes), T(0));
+    T* scratch = work_.Take(kernels_.scratch(static_cast<int>(shape.rows), static_cast<int>(shape.cols)));
+    Leaves<T> leaves = LeavesOf(shape, input, lanes, static_cast<int64_t>(count), scratch);
     std::array<T*, kMostLanes> out{};
-    int64_t stride = 0;
     for (size_t l = 0; l < count; ++l) {
-      const MergeNode& leaf = plan_.node(jobs[l].node);
-      for (int64_t j = 0; j < leaf.cols; ++j) {
-        word[j * lanes + l] = static_cast<T>(plan_.word_segments()[static_cast<size_t>(leaf.col + j)]);
-      }
-      for (int64_t i = 0; i < leaf.rows; ++i) {
-        bit[i * lanes + l] = static_cast<T>(plan_.bit_segments()[static_cast<size_t>(leaf.row + i)]);
-        const int64_t row = leaf.row + i - plan_.row_pad();
-        if (row < 0) continue;
-        const G* from = g_.row(jobs[l].tile, row) + leaf.col;
-        const int64_t used = std::min(leaf.cols, g_.cols - leaf.col);
-        for (int64_t j = 0; j < used; ++j) g[(i * leaf.cols + j) * lanes + l] = static_cast<T>(from[j]);
-      }
+      FillLane(plan_, plan_.node(jobs[l].node), g_, jobs[l].tile, static_cast<int64_t>(l), lanes, input);
       const Place<T>& place = solved_[static_cast<size_t>((jobs[l].tile - begin) * (plan_.root() + 1) + jobs[l].node)];
       out[l] = place.data;
-      stride = place.stride;
+      leaves.out_stride = place.stride;
     }
-    T* scratch = work_.Take(kernels_.scratch(static_cast<int>(shape.rows), static_cast<int>(shape.cols)));
-    kernels_.solve({static_cast<int>(shape.rows), static_cast<int>(shape.cols), g, word, bit, scratch,
-                    static_cast<int>(count), out.data(), stride});
+    leaves.out = out.data();
+    kernels_.solve(leaves);
   }
 
   // The matrix of a node into `result`; `leaves`: those below it are solved.

@@ -29,6 +29,11 @@ class GridSolver {
   template <class G>
   void EffectiveMatrix(const GridView<const G>& g, const GridView<T>& out) const;
 
+  // The gradient [tiles, rows, cols] with respect to the devices g of the sum of upstream [tiles, rows, cols] times
+  // EffectiveMatrix(g), element by element: the elimination in reverse, at about twice its cost. Threaded likewise.
+  template <class G>
+  void Gradient(const GridView<const G>& g, const GridView<const T>& upstream, const GridView<T>& gradient) const;
+
  private:
   class Work;
   class Lease;

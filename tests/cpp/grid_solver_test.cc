@@ -275,7 +275,7 @@ TYPED_TEST(GridSolverTest, SameBitsForAnyNumberOfThreadsAndBatchMates) {
 
 // Large enough to be solved in parts, of equal and of unequal size.
 TYPED_TEST(GridSolverTest, SameBitsWhenThreadsShareOneGrid) {
-  for (const int64_t n : {128, 190}) {
+  for (const int64_t n : {240, 256}) {
     Batch<TypeParam> one(1, n, n + 20), other(1, n, n + 20);
     const GridSolver<TypeParam> solver(n, n + 20, {1, 2, 3, 4});
     SetNumThreads(1);
@@ -287,6 +287,74 @@ TYPED_TEST(GridSolverTest, SameBitsWhenThreadsShareOneGrid) {
     }
     SetNumThreads(0);
   }
+}
+
+// d/dg of a device is v_1 v_2: its voltage when a driver alone is at 1 V, times that when a sense alone is, with the
+// sign of the current; summed with the upstream values over all drivers and senses.
+std::vector<double> DenseGradient(const std::vector<double>& g, int64_t rows, int64_t cols, const Wires& wires,
+                                  const std::vector<double>& upstream) {
+  const testing::DenseGrid grid(g, rows, cols, wires);
+  const size_t m = static_cast<size_t>(rows), n = static_cast<size_t>(cols);
+  const auto voltages = [&](size_t driver, size_t sense) {
+    std::vector<double> word(m, 0), bit(n, 0);
+    if (driver < m) word[driver] = 1;
+    if (sense < n) bit[sense] = 1;
+    const std::vector<long double> nodes = grid.Potentials(word, bit);
+    std::vector<long double> device;
+    for (size_t i = 0; i < m; ++i) {
+      for (size_t j = 0; j < n; ++j) device.push_back(nodes[grid.word(i, j)] - nodes[grid.bit(i, j)]);
+    }
+    return device;
+  };
+  std::vector<std::vector<long double>> by_driver, by_sense;
+  for (size_t k = 0; k < m; ++k) by_driver.push_back(voltages(k, n));
+  for (size_t l = 0; l < n; ++l) by_sense.push_back(voltages(m, l));
+  std::vector<double> gradient;
+  for (size_t d = 0; d < m * n; ++d) {
+    long double sum = 0;
+    for (size_t k = 0; k < m; ++k) {
+      for (size_t l = 0; l < n; ++l) sum -= upstream[k * n + l] * by_driver[k][d] * by_sense[l][d];
+    }
+    gradient.push_back(static_cast<double>(sum));
+  }
+  return gradient;
+}
+
+TYPED_TEST(GridSolverTest, GradientIsThatOfDenseElimination) {
+  for (const auto& [rows, cols] : kShapes) {
+    for (const Wires& wires : {Wires{1.5, 2.5, 7, 3}, Wires{}, Wires{20, 0, 0, 5}, Wires{2, 3, 5, 7, true, true}}) {
+      const std::vector<double> g =
+          Rounded<TypeParam>(Devices{1e-6, 1e-2, 0.1, 0}.Draw(rows * cols, static_cast<uint64_t>(rows * 7 + cols)));
+      const std::vector<double> upstream = testing::Normals<double>(rows * cols, 77);
+      const std::vector<TypeParam> weights(upstream.begin(), upstream.end());
+      std::vector<TypeParam> gradient(g.size(), TypeParam(42));
+      GridSolver<TypeParam>(rows, cols, wires)
+          .Gradient(GridView<const double>(g.data(), 1, rows, cols),
+                    GridView<const TypeParam>(weights.data(), 1, rows, cols),
+                    GridView<TypeParam>(gradient.data(), 1, rows, cols));
+      const std::vector<double> expected = DenseGradient(g, rows, cols, wires, upstream);
+      // Sums of rows x cols terms of either sign and at most some units, in some ten joinings.
+      const double tolerance =
+          30 * std::sqrt(static_cast<double>(rows * cols)) * std::numeric_limits<TypeParam>::epsilon();
+      for (size_t k = 0; k < g.size(); ++k) {
+        ASSERT_NEAR(gradient[k], expected[k], tolerance) << rows << " x " << cols << ", cell " << k;
+      }
+    }
+  }
+}
+
+TYPED_TEST(GridSolverTest, GradientHasTheSameBitsForAnyNumberOfThreads) {
+  const int64_t n = 40;
+  Batch<TypeParam> one(9, n, n), other(9, n, n);
+  const std::vector<TypeParam> upstream = testing::Normals<TypeParam>(9 * n * n, 78);
+  const GridView<const TypeParam> weights(upstream.data(), 9, n, n);
+  const GridSolver<TypeParam> solver(n, n, {1, 2, 3, 4});
+  SetNumThreads(1);
+  solver.Gradient(one.devices(), weights, one.result());
+  SetNumThreads(3);
+  solver.Gradient(other.devices(), weights, other.result());
+  SetNumThreads(0);
+  EXPECT_EQ(one.out, other.out);
 }
 
 TEST(GridSolverTypesTest, SinglePrecisionDevicesAreSolvedInDouble) {
@@ -320,6 +388,12 @@ TEST(GridSolverErrorsTest, NameTheArgumentAndLeaveTheResult) {
   EXPECT_EQ(message({1, 1, 1}, 1, 3), "[effective_matrix] g ([1, 1, 3]) must have shape [tiles, 2, 3]");
   EXPECT_EQ(message({1, 1, 1, 1, 1, 1}, 2, 2), "[effective_matrix] out ([1, 2, 2]) must have shape [1, 2, 3]");
   EXPECT_EQ(message({1, 1, 1, 1, 1, -1}, 2, 3), "[effective_matrix] g[0, 1, 2] (-1 S) must be in [0, 1e+06]");
+  std::vector<double> six(6, 1), four(4, 42);
+  EXPECT_EQ(ErrorOf([&] {
+              solver.Gradient(GridView<const double>(six.data(), 1, 2, 3), GridView<const double>(six.data(), 1, 2, 3),
+                              GridView<double>(four.data(), 1, 2, 2));
+            }),
+            "[grid_gradient] gradient ([1, 2, 2]) must have shape [1, 2, 3]");
   EXPECT_EQ(message({nan, 1, 1, 1, 1, 1}, 2, 3), "[effective_matrix] g[0, 0, 0] (nan S) must be in [0, 1e+06]");
 }
 

@@ -1,0 +1,73 @@
+// The joining of blocks backwards: derivatives, one table per instruction set (engine/simd.h) and element type.
+//
+// A number that depends on a block's matrix through what h says, dL = sum over ports a, b of h(a, b) dA(a, b), where A
+// has -n(a, b) off its diagonal and makes every row sum 0, depends in the same way on the matrices of its children.
+// With w = K^-1 F, the potentials of the shared nodes when the outer ports are held, their h is
+//   outer, outer: h      shared, outer: w h      shared, shared: w h w^T
+// and for a single conductance between a and b, dL/dg = h(a, a) + h(b, b) - 2 h(a, b).
+#ifndef MEMTORCH_ENGINE_GRID_ADJOINT_KERNELS_H_
+#define MEMTORCH_ENGINE_GRID_ADJOINT_KERNELS_H_
+
+#include <cstdint>
+
+#include "engine/grid/leaf_kernels.h"
+#include "engine/grid/merge_kernels.h"
+
+namespace memtorch {
+
+// A joint whose factors are kept; they are used up. h of a block with n ports is [n, n] in panels of
+// MergeKernels::panel columns.
+template <class T>
+struct Unmerge {
+  Merge<T> merge;
+  const T* h;
+  T* child_h[2];  // written
+  int64_t child_ports[2];
+  T* scratch;  // AdjointKernels::ScratchSize() elements
+};
+
+template <class T>
+struct LeafAdjoint {
+  Leaves<T> leaves;   // `out` is not used; `scratch` holds AdjointKernels::leaf_scratch() elements
+  const T* const* h;  // [count], in panels
+  int64_t panel;
+  T* gradient;  // [rows, cols, lanes], with respect to the devices
+};
+
+template <class T>
+struct AdjointKernels {
+  void (*unmerge)(const Unmerge<T>& unmerge);
+  int64_t (*leaf_scratch)(int rows, int cols);
+  void (*leaf)(const LeafAdjoint<T>& leaf);
+
+  static int64_t ScratchSize(const MergeKernels<T>& kernels, int64_t shared, int64_t ports) {
+    const int64_t rows = kernels.SharedRows(shared);
+    return rows * (kernels.Columns(ports) + rows);
+  }
+};
+
+namespace baseline {
+extern const AdjointKernels<float> kAdjointFloat;
+extern const AdjointKernels<double> kAdjointDouble;
+}  // namespace baseline
+namespace avx2 {
+extern const AdjointKernels<float> kAdjointFloat;
+extern const AdjointKernels<double> kAdjointDouble;
+}  // namespace avx2
+namespace avx512 {
+extern const AdjointKernels<float> kAdjointFloat;
+extern const AdjointKernels<double> kAdjointDouble;
+}  // namespace avx512
+
+template <class T>
+const AdjointKernels<T>& ActiveAdjointKernels() {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    return Select(baseline::kAdjointFloat, avx2::kAdjointFloat, avx512::kAdjointFloat);
+  } else {
+    return Select(baseline::kAdjointDouble, avx2::kAdjointDouble, avx512::kAdjointDouble);
+  }
+}
+
+}  // namespace memtorch
+
+#endif  // MEMTORCH_ENGINE_GRID_ADJOINT_KERNELS_H_

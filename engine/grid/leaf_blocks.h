@@ -1,0 +1,160 @@
+// Blocks of cells in the lanes of vectors: their ports, and how two of them are joined.
+#ifndef MEMTORCH_ENGINE_GRID_LEAF_BLOCKS_H_
+#define MEMTORCH_ENGINE_GRID_LEAF_BLOCKS_H_
+
+#include <cstdint>
+
+#include "engine/grid/leaf_kernels.h"
+#include "engine/grid/vector.h"
+
+namespace memtorch {
+namespace MT_ISA {
+
+// Sizes of leaves are multiples of it; blocks of kStep x kStep cells are unrolled.
+constexpr int kStep = 4;
+
+// A block in lanes: the upper triangle of its matrix in a square of vectors, sides in the order top, left, right,
+// bottom.
+struct Shape {
+  int rows, cols;
+
+  constexpr int ports() const { return 2 * (rows + cols); }
+  constexpr int left() const { return cols; }
+  constexpr int right() const { return cols + rows; }
+  constexpr int bottom() const { return cols + 2 * rows; }
+  constexpr int cells() const { return rows * cols; }
+};
+
+template <class T>
+struct Block {
+  Vector<T>* n;
+  Shape shape;
+
+  // Pointer to element (i, j) of the symmetric matrix.
+  MT_HD Vector<T>* at(int i, int j) const { return i < j ? n + i * shape.ports() + j : n + j * shape.ports() + i; }
+};
+
+// Ports [from, from + size) of a child are [to, to + size) of what it is joined to.
+struct Piece {
+  int child, from, to, size;
+};
+
+// How two blocks are joined along side by side (across) or one above the other.
+struct Joint {
+  Shape whole{};
+  int shared = 0;
+  int from[2] = {};  // first shared port of each child
+  int count = 0;
+  Piece pieces[6] = {};
+
+  constexpr void Add(int child, int from_port, int to, int size) { pieces[count++] = {child, from_port, to, size}; }
+};
+
+constexpr Joint JoinAcross(Shape a, Shape b) {
+  Joint joint;
+  joint.whole = {a.rows, a.cols + b.cols};
+  joint.shared = a.rows;
+  joint.from[0] = a.right();
+  joint.from[1] = b.left();
+  joint.Add(0, 0, 0, a.cols);
+  joint.Add(1, 0, a.cols, b.cols);
+  joint.Add(0, a.left(), joint.whole.left(), a.rows);
+  joint.Add(1, b.right(), joint.whole.right(), a.rows);
+  joint.Add(0, a.bottom(), joint.whole.bottom(), a.cols);
+  joint.Add(1, b.bottom(), joint.whole.bottom() + a.cols, b.cols);
+  return joint;
+}
+
+constexpr Joint JoinDown(Shape a, Shape b) {
+  Joint joint;
+  joint.whole = {a.rows + b.rows, a.cols};
+  joint.shared = a.cols;
+  joint.from[0] = a.bottom();
+  joint.from[1] = 0;
+  joint.Add(0, 0, 0, a.cols);
+  joint.Add(0, a.left(), joint.whole.left(), a.rows);
+  joint.Add(1, b.left(), joint.whole.left() + a.rows, b.rows);
+  joint.Add(0, a.right(), joint.whole.right(), a.rows);
+  joint.Add(1, b.right(), joint.whole.right() + a.rows, b.rows);
+  joint.Add(1, b.bottom(), joint.whole.bottom(), a.cols);
+  return joint;
+}
+
+// Where each port of a joined block comes from.
+template <int kPorts>
+struct Origins {
+  int child[kPorts] = {}, port[kPorts] = {};
+
+  constexpr explicit Origins(const Joint& joint) {
+    for (int p = 0; p < joint.count; ++p) {
+      for (int j = 0; j < joint.pieces[p].size; ++j) {
+        child[joint.pieces[p].to + j] = joint.pieces[p].child;
+        port[joint.pieces[p].to + j] = joint.pieces[p].from + j;
+      }
+    }
+  }
+};
+
+// The rows of what is shared: x, and y = x / pivot, [shared, width] each; shared columns first.
+template <class T>
+struct Rows {
+  Vector<T>* x;
+  Vector<T>* y;
+  int width;
+};
+
+template <class T>
+MT_HD Vector<T> Inverse(Vector<T> pivot) {
+  const Vector<T> some = pivot > kNothing<T> ? pivot : kNothing<T> - Vector<T>{};
+  return pivot > kNothing<T> ? 1 / some : Vector<T>{};
+}
+
+constexpr int HalfOf(int n) { return n > kStep ? n / kStep / 2 * kStep : n / 2; }
+
+constexpr void Split(Shape whole, Shape* a, Shape* b) {
+  *a = *b = whole;
+  if (whole.cols >= whole.rows) {
+    a->cols = HalfOf(whole.cols);
+    b->cols = whole.cols - a->cols;
+  } else {
+    a->rows = HalfOf(whole.rows);
+    b->rows = whole.rows - a->rows;
+  }
+}
+
+constexpr int64_t Square(int ports) { return static_cast<int64_t>(ports) * ports; }
+
+template <class T>
+MT_HD void Gather(const Block<T>* children, const Joint& joint, const Rows<T>& rows) {
+  for (int k = 0; k < joint.shared; ++k) {
+    Vector<T>* x = rows.x + k * rows.width;
+    for (int j = k + 1; j < joint.shared; ++j) {
+      x[j] =
+          *children[0].at(joint.from[0] + k, joint.from[0] + j) + *children[1].at(joint.from[1] + k, joint.from[1] + j);
+    }
+    for (int p = 0; p < joint.count; ++p) {
+      const Piece& piece = joint.pieces[p];
+      const Block<T>& child = children[piece.child];
+      const Vector<T>* from = child.at(joint.from[piece.child] + k, piece.from);
+      const int step = joint.from[piece.child] < piece.from ? 1 : child.shape.ports();
+      Vector<T>* to = x + joint.shared + piece.to;
+      for (int j = 0; j < piece.size; ++j) to[j] = from[j * step];
+    }
+  }
+}
+
+// The ports of one cell.
+template <class T>
+MT_HD void SetCell(const Leaves<T>& leaves, int row, int col, Vector<T>* n) {
+  const Block<T> cell{n, {1, 1}};
+  const int top = 0, left = 1, right = 2, bottom = 3;
+  *cell.at(top, left) = *cell.at(left, bottom) = *cell.at(right, bottom) = Vector<T>{};
+  *cell.at(top, right) = AsVector(leaves.g)[row * leaves.cols + col];
+  *cell.at(top, bottom) = AsVector(leaves.bit)[row];
+  *cell.at(left, right) = AsVector(leaves.word)[col];
+}
+
+}  // namespace MT_ISA
+}  // namespace memtorch
+
+#endif  // MEMTORCH_ENGINE_GRID_LEAF_BLOCKS_H_
