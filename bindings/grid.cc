@@ -66,6 +66,23 @@ class Solvers {
     SolveBranches(rows_, cols_, device.data(), wires_, sources, {word.data(), bit.data()});
   }
 
+  void Gradient(const AnyFlat& g, const AnyFlat& upstream, const AnyFlat& gradient) {
+    const char* op = "grid_gradient";
+    if (upstream.dtype() != gradient.dtype()) Invalid(op, "upstream and gradient must have the same dtype");
+    WithFloatType(op, "gradient", gradient, [&](auto type) {
+      using T = decltype(type);
+      WithFloatType(op, "g", g, [&](auto g_type) {
+        using G = decltype(g_type);
+        const GridView<const G> devices = ViewOf<const G>(op, "g", g);
+        const GridView<const T> weights = ViewOf<const T>(op, "upstream", upstream);
+        const GridView<T> result = ViewOf<T>(op, "gradient", gradient);
+        const GridSolver<T>& solver = Get<T>();
+        nb::gil_scoped_release unlocked;
+        solver.Gradient(devices, weights, result);
+      });
+    });
+  }
+
   void EffectiveMatrix(const AnyFlat& g, const AnyFlat& out) {
     const char* op = "effective_matrix";
     WithFloatType(op, "out", out, [&](auto out_type) {
@@ -144,6 +161,9 @@ void BindGrid(nb::module_& m) {
       .def("effective_matrix", &Solvers::EffectiveMatrix, "g"_a, "out"_a.noconvert(),
            "Effective conductances out [tiles, rows, cols] of devices g [tiles, rows, cols], siemens: currents = "
            "voltages @ out. The dtype of out is the precision inside.")
+      .def("gradient", &Solvers::Gradient, "g"_a, "upstream"_a, "gradient"_a.noconvert(),
+           "Gradient [tiles, rows, cols] with respect to g of the sum of upstream [tiles, rows, cols] times the "
+           "effective matrix, element by element.")
       .def("solve_nodes", &Solvers::Nodes, "g"_a, "word_volts"_a, "bit_volts"_a.none(), "word_nodes"_a.noconvert(),
            "bit_nodes"_a.noconvert(), "residual"_a.noconvert(), "steepness"_a = 0.0, "tolerance"_a = 1e-10,
            "warm"_a = false, "word_open"_a = nb::none(), "bit_open"_a = nb::none(),

@@ -47,6 +47,28 @@ def test_both_ends_take_part():
     torch.testing.assert_close(both, both.flip(1, 2), rtol=1e-14, atol=0)
 
 
+def test_gradient_is_that_of_finite_differences():
+    rng = np.random.default_rng(2)
+    g = rng.uniform(1e-4, 1e-3, (1, 20, 36))
+    upstream = rng.normal(size=g.shape)
+    solver = _engine.GridSolver(20, 36, 5, 6, 7, 8)
+    gradient = np.empty_like(g)
+    solver.gradient(g, upstream, gradient)
+
+    def total(step, i, j):
+        changed = g.copy()
+        changed[0, i, j] += step
+        effective = np.empty_like(g)
+        solver.effective_matrix(changed, effective)
+        return (upstream * effective).sum()
+
+    for i, j in ((0, 0), (19, 35), (7, 20), (13, 3)):
+        step = 1e-4 * g[0, i, j]
+        difference = (total(step, i, j) - total(-step, i, j)) / (2 * step)
+        # Central differences: (step / g)^2 of the third derivative, and rounding of a sum of some 1e-2 over 1e-8.
+        assert difference == pytest.approx(gradient[0, i, j], rel=1e-6, abs=1e-8)
+
+
 def solved(solver, g, word_volts, bit_volts, **options):
     """Potentials of word and bit nodes [vectors, rows, cols]."""
     shape = (len(word_volts), *g.shape)

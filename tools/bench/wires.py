@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import scipy.sparse
 from scipy.sparse.linalg import splu
-from timing import Row, at_least, at_most, median, once
+from timing import Row, at_least, at_most, median, once, ratio
 
 from memtorch import _engine
 
@@ -46,6 +46,14 @@ def fraction_of_peak(n: int, dtype: str) -> float:
     rounds = 40 if n <= 128 else 10
     peak = max(operations / once(lambda: _engine.run_product_kernel(repeats, single)) for _ in range(rounds))
     return 100 * OPERATIONS * n**3 / min(once(run) for _ in range(rounds)) / peak
+
+
+def gradient_to_forward(n: int) -> float:
+    """Time of the gradient of one grid, its own forward sweep included, to that of the effective matrix."""
+    g = devices(1, n)
+    upstream, gradient = np.ones_like(g), np.empty_like(g)
+    grid = solver(n)
+    return ratio(lambda: grid.gradient(g, upstream, gradient), effective(n, 1, "float64"))
 
 
 def with_threads(count: int, run: Callable[[], object]) -> float:
@@ -122,6 +130,8 @@ def rows() -> list[Row]:
     for vectors, bound in ((1, 70), (256, 400)):
         item = f"128x128, {vectors} vectors, one core: scipy's splu to ours"
         table.append(at_least(item, against_splu(128, vectors), bound))
+    # The goal, 2.2 times the forward sweep, is on what the gradient adds to it.
+    table.append(at_most("128x128, one core: forward and gradient to forward", gradient_to_forward(128), 3.2))
     growth = median(effective(1024, 1, "float64"), repeats=3) / median(effective(512, 1, "float64"), repeats=3)
     table.append(at_most("effective matrix, one core: 1024x1024 to 512x512", growth, 8.5))
     for (ohm, high), bounds in NODES.items():
