@@ -107,21 +107,21 @@ MT_HD void FactorShared(const Factors<T>& f) {
     const T* left = f.shared.at(0, row);
     BlockFactor<T>* block = f.blocks + row / kRows;
     // Columns left of the block and those of the block itself become arbitrary; nobody reads them.
-    const int64_t first = row / kPanel<T>;
-    for (int64_t p = first; p < f.shared_panels(); ++p) {
-      T* rows = f.shared.panel(p) + row * kPanel<T>;
-      Tile<T> tile;
-      tile.Load(rows, kPanel<T>);
-      tile.AddProduct(left, f.shared.panel(p), row);
-      tile.Store(rows, kPanel<T>);
+    const int64_t first = row / kLanes<T> * kLanes<T>;
+    for (int64_t j = first; row > 0 && j < f.rows; j += kLanes<T>) {
+      T* column = f.shared.at(0, j);
+      Tile<T, 1> tile;
+      tile.Load(column + row * kPanel<T>, kPanel<T>);
+      tile.AddProduct(left, column, row);
+      tile.Store(column + row * kPanel<T>, kPanel<T>);
     }
     for (int64_t k = 0; k < row; ++k) {
       for (int r = 0; r < kRows; ++r) f.sums[row + r] += left[k * kPanel<T> + r] * f.sums[k];
     }
     FactorBlock(f, row, block);
-    for (int64_t p = first; p < f.shared_panels(); ++p) {
-      T* rows = f.shared.panel(p) + row * kPanel<T>;
-      Tile<T> tile;
+    for (int64_t j = first; j < f.rows; j += kLanes<T>) {
+      T* rows = f.shared.at(row, j);
+      Tile<T, 1> tile;
       tile.Load(rows, kPanel<T>);
       tile.Apply(*block);
       tile.Store(rows, kPanel<T>);

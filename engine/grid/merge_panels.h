@@ -62,41 +62,53 @@ struct Factors {
   MT_HD int64_t outer_panels() const { return (ports + kPanel<T> - 1) / kPanel<T>; }
 };
 
-// kRows x kPanel values that stay in registers.
-template <class T>
+// kRows x kWidth vectors that stay in registers: its loops must be unrolled.
+template <class T, int kWidth = kVectors>
 struct Tile {
-  Vector<T> sum[kRows][kVectors];
+  Vector<T> sum[kRows][kWidth];
 
   MT_HD void Load(const T* from, int64_t stride) {
+#pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      for (int c = 0; c < kVectors; ++c) sum[r][c] = AsVector(from + r * stride)[c];
+#pragma GCC unroll 4
+      for (int c = 0; c < kWidth; ++c) sum[r][c] = AsVector(from + r * stride)[c];
     }
   }
   MT_HD void Store(T* to, int64_t stride) const {
+#pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      for (int c = 0; c < kVectors; ++c) AsVector(to + r * stride)[c] = sum[r][c];
+#pragma GCC unroll 4
+      for (int c = 0; c < kWidth; ++c) AsVector(to + r * stride)[c] = sum[r][c];
     }
   }
-  // += a^T b, where a [depth, kRows] and b [depth, kPanel] are parts of panels.
+  // += a^T b, where a [depth, kRows] and b [depth, kWidth vectors] are parts of panels.
   MT_HD void AddProduct(const T* a, const T* b, int64_t depth) {
     for (int64_t k = 0; k < depth; ++k) {
-      Vector<T> right[kVectors];
-      for (int c = 0; c < kVectors; ++c) right[c] = AsVector(b + k * kPanel<T>)[c];
+      Vector<T> right[kWidth];
+#pragma GCC unroll 4
+      for (int c = 0; c < kWidth; ++c) right[c] = AsVector(b + k * kPanel<T>)[c];
+#pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) {
         const Vector<T> left = a[k * kPanel<T> + r] - Vector<T>{};
-        for (int c = 0; c < kVectors; ++c) sum[r][c] += left * right[c];
+#pragma GCC unroll 4
+        for (int c = 0; c < kWidth; ++c) sum[r][c] += left * right[c];
       }
     }
   }
   // The elimination of its rows.
   MT_HD void Apply(const BlockFactor<T>& block) {
-    for (int k = 1; k < kRows; ++k) {
-      for (int q = 0; q < k; ++q) {
-        for (int c = 0; c < kVectors; ++c) sum[k][c] += block.ratio[q][k] * sum[q][c];
+#pragma GCC unroll 8
+    for (int q = 0; q + 1 < kRows; ++q) {
+#pragma GCC unroll 8
+      for (int k = q + 1; k < kRows; ++k) {
+#pragma GCC unroll 4
+        for (int c = 0; c < kWidth; ++c) sum[k][c] += block.ratio[q][k] * sum[q][c];
       }
     }
+#pragma GCC unroll 8
     for (int k = 0; k < kRows; ++k) {
-      for (int c = 0; c < kVectors; ++c) sum[k][c] *= block.root[k];
+#pragma GCC unroll 4
+      for (int c = 0; c < kWidth; ++c) sum[k][c] *= block.root[k];
     }
   }
 };
