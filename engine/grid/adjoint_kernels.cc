@@ -87,9 +87,7 @@ MT_HD void MultiplyByW(const Factors<T>& f, const Panels<T>& y, T* q) {
       }
       for (int a = 0; a < kPart; ++a) {
         for (int b = 0; b < kPart; ++b) {
-          T total = 0;
-          for (int l = 0; l < kLanes<T>; ++l) total += sum[a][b][l];
-          q[(i + a) * f.rows + j + b] = q[(j + b) * f.rows + i + a] = total;
+          q[(i + a) * f.rows + j + b] = q[(j + b) * f.rows + i + a] = Total<T>(sum[a][b]);
         }
       }
     }

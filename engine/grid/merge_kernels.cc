@@ -43,13 +43,6 @@ MT_HD void Gather(const Merge<T>& merge, const Factors<T>& f) {
 }
 
 template <class T>
-MT_HD T Total(Vector<T> v) {
-  T total = 0;
-  for (int l = 0; l < kLanes<T>; ++l) total += v[l];
-  return total;
-}
-
-template <class T>
 MT_HD void SumOuter(const Factors<T>& f) {
   for (int64_t row = 0; row < f.rows; row += kRows) {
     Vector<T> sum[kRows] = {};
@@ -68,11 +61,16 @@ MT_HD void SumOuter(const Factors<T>& f) {
 template <class T>
 MT_HD void FactorBlock(const Factors<T>& f, int64_t row, BlockFactor<T>* block) {
   T n[kRows][kRows], right[kRows][kRows], beyond[kRows];
-  for (int r = 0; r < kRows; ++r) beyond[r] = f.sums[row + r];
-  for (int64_t j = row + kRows; j < f.rows; ++j) {
+  Vector<T> sum_beyond[kRows] = {};
+  for (int64_t j = (row + kRows) / kLanes<T> * kLanes<T>; j < f.rows; j += kLanes<T>) {
     const T* column = f.shared.at(row, j);
-    for (int r = 0; r < kRows; ++r) beyond[r] += column[r * kPanel<T>];
+    const auto counts = From<T>(row + kRows - j);
+    for (int r = 0; r < kRows; ++r) {
+      const Vector<T> value = AsVector(column + r * kPanel<T>)[0];
+      sum_beyond[r] += counts ? value : Vector<T>{};
+    }
   }
+  for (int r = 0; r < kRows; ++r) beyond[r] = f.sums[row + r] + Total<T>(sum_beyond[r]);
   for (int r = 0; r < kRows; ++r) {
     T sum = beyond[r];
     const T* from = f.shared.at(row + r, row);
@@ -100,6 +98,16 @@ MT_HD void FactorBlock(const Factors<T>& f, int64_t row, BlockFactor<T>* block) 
   }
 }
 
+// What rows before `row` add to kWidth vectors of the shared columns from j on.
+template <int kWidth, class T>
+MT_HD void AddEarlierRows(const Factors<T>& f, int64_t row, int64_t j) {
+  T* column = f.shared.at(0, j);
+  Tile<T, kWidth> tile;
+  tile.Load(column + row * kPanel<T>, kPanel<T>);
+  tile.AddProduct(f.shared.at(0, row), column, row);
+  tile.Store(column + row * kPanel<T>, kPanel<T>);
+}
+
 // The elimination among what is shared; the outer columns take part by their sums.
 template <class T>
 MT_HD void FactorShared(const Factors<T>& f) {
@@ -108,12 +116,14 @@ MT_HD void FactorShared(const Factors<T>& f) {
     BlockFactor<T>* block = f.blocks + row / kRows;
     // Columns left of the block and those of the block itself become arbitrary; nobody reads them.
     const int64_t first = row / kLanes<T> * kLanes<T>;
-    for (int64_t j = first; row > 0 && j < f.rows; j += kLanes<T>) {
-      T* column = f.shared.at(0, j);
-      Tile<T, 1> tile;
-      tile.Load(column + row * kPanel<T>, kPanel<T>);
-      tile.AddProduct(left, column, row);
-      tile.Store(column + row * kPanel<T>, kPanel<T>);
+    for (int64_t j = first; row > 0 && j < f.rows;) {
+      if (j % kPanel<T> == 0 && f.rows - j >= kPanel<T>) {
+        AddEarlierRows<kVectors>(f, row, j);
+        j += kPanel<T>;
+      } else {
+        AddEarlierRows<1>(f, row, j);
+        j += kLanes<T>;
+      }
     }
     for (int64_t k = 0; k < row; ++k) {
       for (int r = 0; r < kRows; ++r) f.sums[row + r] += left[k * kPanel<T> + r] * f.sums[k];
@@ -176,21 +186,23 @@ MT_HD void CopyRow(const Merge<T>& merge, int64_t row) {
   for (int64_t j = merge.node->ports; j < RoundUp(merge.node->ports, kPanel<T>); ++j) out[j] = 0;
 }
 
-// Rows [row, row + kRows) of panel p of what the children hold, where each vector of it comes from one place.
-template <class T>
-MT_HD void LoadOrigins(const Merge<T>& merge, int64_t row, int64_t p, Tile<T>* tile) {
+// Rows [row, row + kRows) and the vectors from `first` on of what the children hold, where each comes from one place.
+template <class T, int kWidth>
+MT_HD void LoadOrigins(const Merge<T>& merge, int64_t row, int64_t first, Tile<T, kWidth>* tile) {
   const Origin* origins = merge.node->origins.data();
   const int64_t vectors = static_cast<int64_t>(merge.node->origins.size());
   const int64_t own = row / kLanes<T>;
   const int child = own < vectors ? origins[own].child : -1;
   const int64_t stride = child < 0 ? 0 : merge.child_stride[child];
   const T* from = child < 0 ? nullptr : merge.child[child] + (origins[own].from + row % kLanes<T>)*stride;
-  for (int c = 0; c < kVectors; ++c) {
-    const int64_t v = p * kVectors + c;
+#pragma GCC unroll 4
+  for (int c = 0; c < kWidth; ++c) {
+    const int64_t v = first + c;
     const bool same = child >= 0 && v < vectors && origins[v].child == child;
-    for (int r = 0; r < kRows; ++r) tile->sum[r][c] = Vector<T>{};
-    if (!same) continue;
-    for (int r = 0; r < kRows; ++r) tile->sum[r][c] = LoadLoose(from + r * stride + origins[v].from);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      tile->sum[r][c] = same ? LoadLoose(from + r * stride + origins[v].from) : Vector<T>{};
+    }
   }
 }
 
@@ -198,25 +210,41 @@ MT_HD void LoadOrigins(const Merge<T>& merge, int64_t row, int64_t p, Tile<T>* t
 template <class T>
 constexpr int64_t kDepth = 24576 / (kPanel<T> * sizeof(T));
 
-// Rows [begin, end) of one panel of a result += the product of the factors' columns; `first` is the factors' panel, and
-// load(row, tile) gives what the result starts with.
-template <class T, class Load>
-MT_HD void Multiply(const Factors<T>& f, int64_t first, int64_t begin, int64_t end, T* out, int64_t out_stride,
-                    const Load& load) {
-  const T* right = f.outer.panel(first);
+// A part of a product: kRows rows from `row` on, factors [k, k + depth), and the last kWidth vectors of panel p, into
+// out, where what is there already is added if k > 0 or not `direct`.
+template <class T, int kWidth>
+MT_HD void MultiplyTile(const Merge<T>& merge, const Factors<T>& f, int64_t p, int64_t row, int64_t k, int64_t depth,
+                        bool direct, T* out) {
+  constexpr int kSkipped = kVectors - kWidth;
+  T* to = out + kSkipped * kLanes<T>;
+  Tile<T, kWidth> tile;
+  if (direct && k == 0) {
+    LoadOrigins(merge, row, p * kVectors + kSkipped, &tile);
+  } else {
+    tile.Load(to, merge.out_stride);
+  }
+  tile.AddProduct(f.outer.at(k, row), f.outer.panel(p) + k * kPanel<T> + kSkipped * kLanes<T>, depth);
+  tile.Store(to, merge.out_stride);
+}
+
+// Rows [begin, end) of panel p of a product into out [rows, panel]; with `diagonal` only vectors that reach above the
+// diagonal.
+template <class T>
+MT_HD void Multiply(const Merge<T>& merge, const Factors<T>& f, int64_t p, int64_t begin, int64_t end, bool direct,
+                    bool diagonal, T* out) {
   int64_t k = 0;
   do {
     const int64_t depth = f.rows - k < kDepth<T> ? f.rows - k : kDepth<T>;
     for (int64_t row = begin; row < end; row += kRows) {
-      T* to = out + row * out_stride;
-      Tile<T> tile;
-      if (k == 0) {
-        load(row, &tile);
+      const int64_t below = diagonal && row > p * kPanel<T> ? (row - p * kPanel<T>) / kLanes<T> : 0;
+      T* to = out + row * merge.out_stride;
+      if (below == 0) {
+        MultiplyTile<T, kVectors>(merge, f, p, row, k, depth, direct, to);
+      } else if (below == 1) {
+        MultiplyTile<T, kVectors - 1>(merge, f, p, row, k, depth, direct, to);
       } else {
-        tile.Load(to, out_stride);
+        MultiplyTile<T, kVectors - 2>(merge, f, p, row, k, depth, direct, to);
       }
-      tile.AddProduct(f.outer.at(k, row), right + k * kPanel<T>, depth);
-      tile.Store(to, out_stride);
     }
     k += depth;
   } while (k < f.rows);
@@ -228,15 +256,8 @@ void Update(const Merge<T>& merge, int64_t begin, int64_t end) {
   const bool direct = !merge.node->origins.empty();
   for (int64_t row = begin; !direct && row < end; ++row) CopyRow(merge, row);
   for (int64_t p = begin / kPanel<T>; p < f.outer_panels(); ++p) {
-    T* out = merge.out + p * kPanel<T>;
     const int64_t last = (p + 1) * kPanel<T> < end ? (p + 1) * kPanel<T> : end;  // rows below are below the diagonal
-    Multiply(f, p, begin, last, out, merge.out_stride, [&](int64_t row, Tile<T>* tile) __attribute__((always_inline)) {
-      if (direct) {
-        LoadOrigins(merge, row, p, tile);
-      } else {
-        tile->Load(out + row * merge.out_stride, merge.out_stride);
-      }
-    });
+    Multiply(merge, f, p, begin, last, direct, true, merge.out + p * kPanel<T>);
   }
 }
 
@@ -263,10 +284,7 @@ void UpdateRoot(const Merge<T>& merge, int64_t first_sense, int64_t begin, int64
   const int64_t first_panel = first_sense / kPanel<T>;
   for (int64_t row = begin; row < end; ++row) CopyRootRow(merge, first_sense, row);
   for (int64_t p = first_panel; p < f.outer_panels(); ++p) {
-    T* out = merge.out + (p - first_panel) * kPanel<T>;
-    Multiply(f, p, begin, end, out, merge.out_stride, [&](int64_t row, Tile<T>* tile) __attribute__((always_inline)) {
-      tile->Load(out + row * merge.out_stride, merge.out_stride);
-    });
+    Multiply(merge, f, p, begin, end, false, false, merge.out + (p - first_panel) * kPanel<T>);
   }
 }
 

@@ -16,12 +16,6 @@ MT_HD V InverseOf(V pivot) {
   return pivot > kNothing<double> ? 1 / some : V{};
 }
 
-MT_HD double Total(V v) {
-  double total = 0;
-  for (int l = 0; l < kWide; ++l) total += v[l];
-  return total;
-}
-
 // Rows of nodes, load(r, j) being kWide of row r from column j, to line [stride, kWide].
 template <class Load>
 MT_HD void IntoLanes(int64_t stride, double* line, const Load& load) {
@@ -127,7 +121,7 @@ double Image(const Lines& lines, const double* p, const double* u, double* line,
       }
     }
   }
-  return Total(dot);
+  return Total<double>(dot);
 }
 
 double Bit(const Lines& lines, const double* r, const double* v, double* b) {
@@ -153,7 +147,7 @@ double Bit(const Lines& lines, const double* r, const double* v, double* b) {
       dot += *AsVector(r + at) * y;
     }
   }
-  return Total(dot);
+  return Total<double>(dot);
 }
 
 void Flow(const Lines& lines, const double* p, const double* into, double* r) {

@@ -60,6 +60,15 @@ class GridSolver<T>::Work {
     return {Take(Rows(node) * Stride(index)), Stride(index)};
   }
 
+  // Room beside the stack.
+  T* Parts(int64_t elements) {
+    if (parts_size_ < elements) {
+      parts_ = Allocate<T>(elements);
+      parts_size_ = elements;
+    }
+    return parts_.get();
+  }
+
   int64_t Rows(const MergeNode& node) const { return node.leaf() ? node.ports : merge_.SharedRows(node.ports); }
   int64_t Stride(int index) const {
     const MergeNode& node = plan_.node(index);
@@ -67,8 +76,9 @@ class GridSolver<T>::Work {
     return node.leaf() ? (node.ports + kMostLanes - 1) / kMostLanes * kMostLanes : merge_.Columns(node.ports);
   }
 
- private:
   int64_t NodeSize(int index) const { return Aligned<T>(Rows(plan_.node(index)) * Stride(index)); }
+
+ private:
   // Of the leaves of a unit, with what solving them needs.
   int64_t LeafNeed(int unit) const {
     int64_t need = 0, solve = 0;
@@ -97,8 +107,8 @@ class GridSolver<T>::Work {
   const MergePlan& plan_;
   const LeafKernels<T>& leaf_;
   const MergeKernels<T>& merge_;
-  int64_t tiles_, size_, top_ = 0;
-  Memory<T> memory_;
+  int64_t tiles_, size_, top_ = 0, parts_size_ = 0;
+  Memory<T> memory_, parts_;
 };
 
 // A workspace of the solver's, or a new one that becomes its own, for the time that this lives.
@@ -337,13 +347,14 @@ void GridSolver<T>::SolveSplit(const GridView<const G>& g, const GridView<T>& ou
     parts.erase(parts.begin());
     parts.insert(parts.end(), largest.child.begin(), largest.child.end());
   }
-  std::vector<Memory<T>> memory;
   std::vector<Place<T>> places;
   const Lease above(*this);
+  int64_t size = 0;
+  for (const int part : parts) size += above->NodeSize(part);
+  T* next = above->Parts(size);
   for (const int part : parts) {
-    const int64_t stride = above->Stride(part);
-    memory.push_back(Allocate<T>(above->Rows(plan_.node(part)) * stride));
-    places.push_back({memory.back().get(), stride});
+    places.push_back({next, above->Stride(part)});
+    next += above->NodeSize(part);
   }
   ParallelFor(static_cast<int64_t>(parts.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t k = begin; k < end; ++k) {

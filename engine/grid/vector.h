@@ -3,6 +3,7 @@
 #define MEMTORCH_ENGINE_GRID_VECTOR_H_
 
 #include <type_traits>
+#include <utility>
 
 #include "engine/core.h"
 
@@ -53,37 +54,75 @@ MT_HD Vector<T> LoadLoose(const T* data) {
 template <class T>
 constexpr T kNothing = T(1e-35);
 
-// Indices for __builtin_shuffle of two vectors of kLanes elements that swap squares of `distance` elements.
+// Index vectors, built from constants alone, so that the compiler keeps them as constants.
 template <class T>
 struct MaskOf {
   typedef std::conditional_t<sizeof(T) == 8, int64_t, int32_t> Index;
   typedef Index Type __attribute__((vector_size(kVectorBytes)));
+  using Lanes = std::make_integer_sequence<Index, kLanes<T>>;
 
-  MT_HD static Type Swap(int distance, bool high) {
-    Type mask;
-    for (int l = 0; l < kLanes<T>; ++l) {
-      const int from = (l & distance) == 0 ? l : l - distance + kLanes<T>;
-      mask[l] = static_cast<Index>(high ? from + distance : from);
-    }
-    return mask;
+  // 0, 1, 2 ...
+  template <Index... kLane>
+  MT_HD static Type Count(std::integer_sequence<Index, kLane...>) {
+    return Type{kLane...};
+  }
+  // Lanes that change places with those `kDistance` away.
+  template <int kDistance, Index... kLane>
+  MT_HD static Type Swapped(std::integer_sequence<Index, kLane...>) {
+    return Type{(kLane ^ kDistance)...};
+  }
+  // Of two vectors: those that hold, after squares of kDistance elements changed places, the first or the second one.
+  template <int kDistance, int kHigh, Index... kLane>
+  MT_HD static Type Exchanged(std::integer_sequence<Index, kLane...>) {
+    return Type{((kLane & kDistance) == 0 ? kLane + kHigh : kLane - kDistance + kLanes<T> + kHigh)...};
   }
 };
+
+// True in the lanes from `first` on.
+template <class T>
+MT_HD typename MaskOf<T>::Type From(int64_t first) {
+  using Mask = MaskOf<T>;
+  return Mask::Count(typename Mask::Lanes()) >= static_cast<typename Mask::Index>(first);
+}
+
+template <class T, int kDistance>
+MT_HD void TransposeRounds(Vector<T>* v) {
+  if constexpr (kDistance < kLanes<T>) {
+    using Mask = MaskOf<T>;
+    const auto low = Mask::template Exchanged<kDistance, 0>(typename Mask::Lanes());
+    const auto high = Mask::template Exchanged<kDistance, kDistance>(typename Mask::Lanes());
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes<T>; ++i) {
+      if ((i & kDistance) != 0) continue;
+      const Vector<T> a = v[i], b = v[i + kDistance];
+      v[i] = __builtin_shuffle(a, b, low);
+      v[i + kDistance] = __builtin_shuffle(a, b, high);
+    }
+    TransposeRounds<T, 2 * kDistance>(v);
+  }
+}
 
 // Transposes a square of vectors, squares of half the size changing places in each round.
 template <class T>
 MT_HD void Transpose(Vector<T>* v) {
-  using Mask = MaskOf<T>;
-#pragma GCC unroll 4
-  for (int distance = 1; distance < kLanes<T>; distance *= 2) {
-    const typename Mask::Type low = Mask::Swap(distance, false), high = Mask::Swap(distance, true);
-#pragma GCC unroll 16
-    for (int i = 0; i < kLanes<T>; ++i) {
-      if ((i & distance) != 0) continue;
-      const Vector<T> a = v[i], b = v[i + distance];
-      v[i] = __builtin_shuffle(a, b, low);
-      v[i + distance] = __builtin_shuffle(a, b, high);
-    }
+  TransposeRounds<T, 1>(v);
+}
+
+template <class T, int kDistance>
+MT_HD Vector<T> AddHalves(Vector<T> v) {
+  if constexpr (kDistance == 0) {
+    return v;
+  } else {
+    using Mask = MaskOf<T>;
+    const auto swapped = Mask::template Swapped<kDistance>(typename Mask::Lanes());
+    return AddHalves<T, kDistance / 2>(v + __builtin_shuffle(v, swapped));
   }
+}
+
+// The sum over the lanes.
+template <class T>
+MT_HD T Total(Vector<T> v) {
+  return AddHalves<T, kLanes<T> / 2>(v)[0];
 }
 
 }  // namespace MT_ISA
