@@ -17,9 +17,12 @@ MT_HD void AddRowProduct(const Panels<T>& a, int64_t row, const T* b, int64_t fi
     const int64_t count = room < last - k ? room : last - k;
     for (int64_t e = 0; e < count; ++e) {
       Vector<T> right[kVectors];
+#pragma GCC unroll 4
       for (int c = 0; c < kVectors; ++c) right[c] = AsVector(b + (k + e) * kPanel<T>)[c];
+#pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) {
         const Vector<T> value = left[r * kPanel<T> + e] - Vector<T>{};
+#pragma GCC unroll 4
         for (int c = 0; c < kVectors; ++c) tile->sum[r][c] += value * right[c];
       }
     }
@@ -38,10 +41,14 @@ MT_HD void BackSubstitute(const Factors<T>& f) {
       Tile<T> tile;
       tile.Load(rows, kPanel<T>);
       AddRowProduct(f.shared, row, panel, row + kRows, f.rows, &tile);
+#pragma GCC unroll 8
       for (int r = kRows - 1; r >= 0; --r) {
-        for (int c = 0; c < kVectors; ++c) {
-          tile.sum[r][c] *= block.root[r];
-          for (int k = r + 1; k < kRows; ++k) tile.sum[r][c] += block.ratio[r][k] * tile.sum[k][c];
+#pragma GCC unroll 4
+        for (int c = 0; c < kVectors; ++c) tile.sum[r][c] *= block.root[r];
+#pragma GCC unroll 8
+        for (int k = kRows - 1; k > r; --k) {
+#pragma GCC unroll 4
+          for (int c = 0; c < kVectors; ++c) tile.sum[r][c] += block.ratio[r][k] * tile.sum[k][c];
         }
       }
       tile.Store(rows, kPanel<T>);
@@ -228,6 +235,7 @@ void Join(const Leaves<T>& leaves, Shape whole, int row, int col, Vector<T>* kep
   V* rest = children[1].n + Square(halves.b.ports());
   Join(leaves, halves.a, row, col, halves.kept_a, children[0].n, rest);
   Join(leaves, halves.b, halves.row_b(row), halves.col_b(col), halves.kept_b, children[1].n, rest);
+  if (whole.cells() > kStep * kStep) return JoinWith(children, halves.joint, halves.rows, n);
   Gather(children, halves.joint, halves.rows);
   Eliminate(halves.joint, halves.rows);
   const int ports = whole.ports(), shared = halves.joint.shared, width = halves.rows.width;
@@ -259,6 +267,26 @@ MT_HD void BackSubstitute(const Joint& joint, const Rows<T>& rows) {
   }
 }
 
+// kCount rows of w h, from rows of w and to rows of the product that are `width` apart.
+template <int kCount, class T>
+MT_HD void RowsTimesH(const Vector<T>* w, const Vector<T>* h, int ports, int width, Vector<T>* product) {
+  using V = Vector<T>;
+  for (int j = 0; j < ports; j += 2) {
+    V sum[kCount][2] = {};
+    for (int e = 0; e < ports; ++e) {
+      const V left = h[e * ports + j], right = h[e * ports + j + 1];
+      for (int k = 0; k < kCount; ++k) {
+        sum[k][0] += w[k * width + e] * left;
+        sum[k][1] += w[k * width + e] * right;
+      }
+    }
+    for (int k = 0; k < kCount; ++k) {
+      product[k * width + j] = sum[k][0];
+      product[k * width + j + 1] = sum[k][1];
+    }
+  }
+}
+
 // From h [ports, ports] of a block to the gradient of its cells.
 template <class T>
 void Descend(const LeafAdjoint<T>& leaf, Shape whole, int row, int col, Vector<T>* kept, const Vector<T>* h,
@@ -278,15 +306,18 @@ void Descend(const LeafAdjoint<T>& leaf, Shape whole, int row, int col, Vector<T
   // wh [shared, shared + ports]: w h w^T, then w h
   V* wh = scratch;
   V* rest = scratch + shared * width;
-  for (int k = 0; k < shared; ++k) {
-    const V* w = halves.rows.y + k * width + shared;
-    V* product = wh + k * width + shared;
-    for (int j = 0; j < ports; ++j) product[j] = V{};
-    for (int e = 0; e < ports; e += 2) {
-      for (int j = 0; j < ports; ++j) product[j] += w[e] * h[e * ports + j] + w[e + 1] * h[(e + 1) * ports + j];
+  const V* all_w = halves.rows.y + shared;
+  for (int k = 0; k < shared; k += shared % kStep == 0 ? kStep : 1) {
+    if (shared % kStep == 0) {
+      RowsTimesH<kStep, T>(all_w + k * width, h, ports, width, wh + k * width + shared);
+    } else {
+      RowsTimesH<1, T>(all_w + k * width, h, ports, width, wh + k * width + shared);
     }
+  }
+  for (int k = 0; k < shared; ++k) {
+    const V* product = wh + k * width + shared;
     for (int l = 0; l <= k; ++l) {
-      const V* other = halves.rows.y + l * width + shared;
+      const V* other = all_w + l * width;
       V sum = {};
       for (int e = 0; e < ports; ++e) sum += product[e] * other[e];
       wh[k * width + l] = wh[l * width + k] = sum;
@@ -315,6 +346,22 @@ void Descend(const LeafAdjoint<T>& leaf, Shape whole, int row, int col, Vector<T
   }
 }
 
+// The h of all lanes side by side.
+template <class T>
+MT_HD void LoadH(const LeafAdjoint<T>& leaf, int ports, Vector<T>* h) {
+  for (int j = 0; j < ports; j += kLanes<T>) {
+    for (int i = 0; i < ports; ++i) {
+      const int64_t at = (j / kPanel<T> * ports + i) * kPanel<T> + j % kPanel<T>;
+      Vector<T> square[kLanes<T>];
+      for (int l = 0; l < kLanes<T>; ++l) {
+        square[l] = l < leaf.leaves.count ? AsVector(leaf.h[l] + at)[0] : Vector<T>{};
+      }
+      Transpose<T>(square);
+      for (int l = 0; l < kLanes<T> && j + l < ports; ++l) h[i * ports + j + l] = square[l];
+    }
+  }
+}
+
 // Vectors of scratch for Join and Descend of a block; generous: what halves need is less than a geometric series.
 int64_t Working(Shape whole) { return 3 * Square(whole.ports()) + 2 * Square(whole.rows + whole.cols); }
 
@@ -332,14 +379,7 @@ void LeafGradient(const LeafAdjoint<T>& leaf) {
   Vector<T>* kept = h + Square(ports);
   Vector<T>* working = kept + KeptSize(shape);
   Join(leaf.leaves, shape, 0, 0, kept, h, working);
-  T* lanes = leaf.leaves.scratch;
-  Clear(lanes, Square(ports) * kLanes<T>);
-  for (int l = 0; l < leaf.leaves.count; ++l) {
-    for (int j = 0; j < ports; ++j) {
-      const T* column = leaf.h[l] + (j / leaf.panel) * ports * leaf.panel + j % leaf.panel;
-      for (int i = 0; i < ports; ++i) lanes[(i * ports + j) * kLanes<T> + l] = column[i * leaf.panel];
-    }
-  }
+  LoadH(leaf, ports, h);
   Descend(leaf, shape, 0, 0, kept, h, working);
 }
 

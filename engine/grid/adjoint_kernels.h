@@ -30,8 +30,7 @@ template <class T>
 struct LeafAdjoint {
   Leaves<T> leaves;   // `out` is not used; `scratch` holds AdjointKernels::leaf_scratch() elements
   const T* const* h;  // [count], in panels
-  int64_t panel;
-  T* gradient;  // [rows, cols, lanes], with respect to the devices
+  T* gradient;        // [rows, cols, lanes], with respect to the devices
 };
 
 template <class T>

@@ -156,7 +156,6 @@ class GradientTask {
     std::array<const T*, kMostLanes> h{};
     for (int64_t l = 0; l < count; ++l) h[static_cast<size_t>(l)] = Block(group[l]);
     leaf.h = h.data();
-    leaf.panel = joining_.panel;
     adjoint_.leaf(leaf);
     for (int64_t l = 0; l < count; ++l) {
       ForEachCell(plan_, plan_.node(group[l]), g_.cols, [&](int64_t cell, int64_t i, int64_t j) {

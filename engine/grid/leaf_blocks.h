@@ -143,6 +143,131 @@ MT_HD void Gather(const Block<T>* children, const Joint& joint, const Rows<T>& r
   }
 }
 
+// Eliminates in blocks of kBlock rows: what earlier rows add to them, the elimination among themselves, in which other
+// columns count by their sum alone, and its effect on those columns. The number of rows is a multiple of kBlock.
+constexpr int kBlock = 4;
+
+template <class T>
+MT_HD void EliminateBlock(const Rows<T>& rows, int first) {
+  using V = Vector<T>;
+  const int width = rows.width;
+  V* const x = rows.x + first * width;
+  V* const y = rows.y + first * width;
+  V sum[kBlock] = {};
+  for (int j = first; j < width; ++j) {
+    V value[kBlock];
+    for (int a = 0; a < kBlock; ++a) value[a] = x[a * width + j];
+    for (int q = 0; q < first; ++q) {
+      const V other = rows.x[q * width + j];
+      for (int a = 0; a < kBlock; ++a) value[a] += rows.y[q * width + first + a] * other;
+    }
+    for (int a = 0; a < kBlock; ++a) {
+      x[a * width + j] = value[a];
+      if (j >= first + kBlock) sum[a] += value[a];
+    }
+  }
+  V n[kBlock][kBlock], inverse[kBlock];
+  for (int a = 0; a < kBlock; ++a) {
+    for (int b = a + 1; b < kBlock; ++b) n[a][b] = x[a * width + first + b];
+  }
+  V ratio[kBlock][kBlock];
+  for (int k = 0; k < kBlock; ++k) {
+    V pivot = sum[k];
+    for (int b = k + 1; b < kBlock; ++b) pivot += n[k][b];
+    inverse[k] = Inverse<T>(pivot);
+    for (int a = k + 1; a < kBlock; ++a) {
+      ratio[k][a] = n[k][a] * inverse[k];
+      for (int b = a + 1; b < kBlock; ++b) n[a][b] += ratio[k][a] * n[k][b];
+      sum[a] += ratio[k][a] * sum[k];
+    }
+  }
+  for (int a = 0; a < kBlock; ++a) {
+    for (int b = a + 1; b < kBlock; ++b) y[a * width + first + b] = ratio[a][b];
+  }
+  for (int j = first + kBlock; j < width; ++j) {
+    V value[kBlock];
+    for (int a = 0; a < kBlock; ++a) {
+      value[a] = x[a * width + j];
+      for (int k = 0; k < a; ++k) value[a] += ratio[k][a] * value[k];
+      x[a * width + j] = value[a];
+      y[a * width + j] = value[a] * inverse[a];
+    }
+  }
+}
+
+// The corner (i, j) of a result, kTile x kTile vectors; of a diagonal one only what lies above the diagonal.
+#if defined(__AVX512F__)
+constexpr int kTileRows = 4;
+#else
+constexpr int kTileRows = 2;
+#endif
+constexpr int kTileCols = 4;
+
+template <bool kDiagonal, class T>
+MT_HD void LaneTile(const Vector<T>* x, const Vector<T>* y, int shared, int width, const Vector<T>* init, int init_row,
+                    int init_col, Vector<T>* out, int out_stride, int below) {
+  using V = Vector<T>;
+  V sum[kTileRows][kTileCols] = {};
+  if (init != nullptr) {
+    for (int a = 0; a < kTileRows; ++a) {
+      for (int b = 0; b < kTileCols; ++b) {
+        if (!kDiagonal || b > a + below) sum[a][b] = init[a * init_row + b * init_col];
+      }
+    }
+  }
+  for (int k = 0; k < shared; ++k) {
+    V left[kTileRows];
+    for (int a = 0; a < kTileRows; ++a) left[a] = x[k * width + a];
+    for (int b = 0; b < kTileCols; ++b) {
+      const V right = y[k * width + b];
+      for (int a = 0; a < kTileRows; ++a) sum[a][b] += left[a] * right;
+    }
+  }
+  for (int a = 0; a < kTileRows; ++a) {
+    for (int b = 0; b < kTileCols; ++b) {
+      if (!kDiagonal || b > a + below) out[a * out_stride + b] = sum[a][b];
+    }
+  }
+}
+
+// The part of the result that lies between two pieces.
+template <class T>
+MT_HD void Between(const Block<T>* children, const Joint& joint, const Rows<T>& rows, const Piece& p, const Piece& q,
+                   const Block<T>& out) {
+  const bool diagonal = &p == &q;
+  const int stride = children[p.child].shape.ports();
+  const bool flip = p.from > q.from;
+  const int init_row = flip ? 1 : stride, init_col = flip ? stride : 1;
+  const Vector<T>* corner = p.child == q.child ? children[p.child].n + p.from * init_row + q.from * init_col : nullptr;
+  for (int i = 0; i < p.size; i += kTileRows) {
+    const Vector<T>* x = rows.x + joint.shared + p.to + i;
+    int j = 0;
+    if (diagonal) {
+      j = i / kTileCols * kTileCols;
+      LaneTile<true, T>(x, rows.y + joint.shared + q.to + j, joint.shared, rows.width,
+                        corner + i * init_row + j * init_col, init_row, init_col,
+                        out.n + (p.to + i) * out.shape.ports() + q.to + j, out.shape.ports(), i - j);
+      j += kTileCols;
+    }
+    for (; j < q.size; j += kTileCols) {
+      LaneTile<false, T>(x, rows.y + joint.shared + q.to + j, joint.shared, rows.width,
+                         corner == nullptr ? nullptr : corner + i * init_row + j * init_col, init_row, init_col,
+                         out.n + (p.to + i) * out.shape.ports() + q.to + j, out.shape.ports(), 0);
+    }
+  }
+}
+
+// Joins blocks whose sizes are multiples of kStep, leaving the rows of what is shared.
+template <class T>
+MT_HD void JoinWith(const Block<T>* children, const Joint& joint, const Rows<T>& rows, Vector<T>* n) {
+  Gather(children, joint, rows);
+  for (int k = 0; k < joint.shared; k += kBlock) EliminateBlock(rows, k);
+  const Block<T> out{n, joint.whole};
+  for (int p = 0; p < joint.count; ++p) {
+    for (int q = p; q < joint.count; ++q) Between(children, joint, rows, joint.pieces[p], joint.pieces[q], out);
+  }
+}
+
 // The ports of one cell.
 template <class T>
 MT_HD void SetCell(const Leaves<T>& leaves, int row, int col, Vector<T>* n) {
