@@ -13,33 +13,31 @@
 namespace memtorch {
 namespace {
 
-// One tile at a time: all joints with their factors kept, then all of them backwards.
+constexpr int kUnitLeaves = 16;  // leaves whose lanes are filled together
+
+// One tile at a time: all joints with their factors kept, then all of them backwards. Both ways go depth first; but for
+// the factors, memory is a stack, so that little of it is in use at a time.
 template <class T, class G>
 class GradientTask {
  public:
   GradientTask(const MergePlan& plan, const GridView<const G>& g) : plan_(plan), g_(g) {
+    int64_t scratch = 0;
     for (int k = 0; k <= plan_.root(); ++k) {
       const MergeNode& node = plan_.node(k);
-      blocks_.push_back(Reserve(BlockSize(node)));
       factors_.push_back(Reserve(node.leaf() ? 0 : joining_.FactorSize(node.shared, node.ports)));
-      scratch_size_ = std::max(scratch_size_, ScratchSize(node));
-      if (node.leaf()) leaves_.push_back(k);
+      scratch = std::max(scratch, ScratchSize(node));
     }
-    std::stable_sort(leaves_.begin(), leaves_.end(), [&](int a, int b) { return ShapeOf(a) < ShapeOf(b); });
-    scratch_ = Reserve(scratch_size_);
-    memory_ = Allocate<T>(size_);
+    blocks_.resize(factors_.size());
+    scratch_ = Reserve(scratch);
+    blocks_.back() = Reserve(BlockSize(plan_.node(plan_.root())));
+    stack_ = size_;
+    memory_ = Allocate<T>(size_ + StackSize(plan_.root(), false));
   }
 
   void Solve(int64_t tile, const GridView<const T>& upstream, const GridView<T>& gradient) {
-    ForEachGroup([&](const int* group, int64_t count) { SolveLeaves(tile, group, count); });
-    for (int k = 0; k <= plan_.root(); ++k) {
-      if (!plan_.node(k).leaf()) Join(k);
-    }
+    Down(plan_.root(), false, tile);
     SetRoot(tile, upstream);
-    for (int k = plan_.root(); k >= 0; --k) {
-      if (!plan_.node(k).leaf()) Unjoin(k);
-    }
-    ForEachGroup([&](const int* group, int64_t count) { LeafGradients(tile, group, count, gradient); });
+    Up(plan_.root(), false, tile, gradient);
   }
 
  private:
@@ -67,16 +65,80 @@ class GradientTask {
   T* Block(int k) const { return memory_.get() + blocks_[static_cast<size_t>(k)]; }
   T* Scratch() const { return memory_.get() + scratch_; }
 
-  // Calls body for leaves of equal shape that fill the lanes.
+  bool Unit(int k) const { return plan_.node(k).leaves <= std::max(kUnitLeaves, leaf_.lanes); }
+
+  // Stack that Down and Up take below a node; `leaves`: the blocks of its leaves are there.
+  int64_t StackSize(int k, bool leaves) const {
+    const MergeNode& node = plan_.node(k);
+    if (node.leaf()) return 0;
+    int64_t size = 0, most = 0;
+    for (int leaf = node.first; !leaves && Unit(k) && leaf < k; ++leaf) {
+      if (plan_.node(leaf).leaf()) size += Aligned<T>(BlockSize(plan_.node(leaf)));
+    }
+    for (const int child : node.child) {
+      if (child < 0) continue;
+      if (!plan_.node(child).leaf()) size += Aligned<T>(BlockSize(plan_.node(child)));
+      most = std::max(most, StackSize(child, leaves || Unit(k)));
+    }
+    return size + most;
+  }
+  void Push(int k) {
+    blocks_[static_cast<size_t>(k)] = stack_;
+    stack_ += Aligned<T>(BlockSize(plan_.node(k)));
+  }
+  // Blocks of the children, and of all leaves below if the node is the first on the way down that is a unit.
+  void PushBelow(int k, bool leaves) {
+    for (int leaf = plan_.node(k).first; !leaves && Unit(k) && leaf < k; ++leaf) {
+      if (plan_.node(leaf).leaf()) Push(leaf);
+    }
+    for (const int child : plan_.node(k).child) {
+      if (child >= 0 && !plan_.node(child).leaf()) Push(child);
+    }
+  }
+
+  // The factors of a node and all below; its matrix into its block.
+  void Down(int k, bool leaves, int64_t tile) {
+    const int64_t top = stack_;
+    PushBelow(k, leaves);
+    if (!leaves && Unit(k)) {
+      ForEachGroup(k, [&](const int* group, int64_t count) { SolveLeaves(tile, group, count); });
+    }
+    for (const int child : plan_.node(k).child) {
+      if (child >= 0 && !plan_.node(child).leaf()) Down(child, leaves || Unit(k), tile);
+    }
+    Join(k);
+    stack_ = top;
+  }
+
+  // From a node's h, in its block, to the gradient of all cells below.
+  void Up(int k, bool leaves, int64_t tile, const GridView<T>& gradient) {
+    const int64_t top = stack_;
+    PushBelow(k, leaves);
+    Unjoin(k);
+    for (const int child : plan_.node(k).child) {
+      if (child >= 0 && !plan_.node(child).leaf()) Up(child, leaves || Unit(k), tile, gradient);
+    }
+    if (!leaves && Unit(k)) {
+      ForEachGroup(k, [&](const int* group, int64_t count) { LeafGradients(tile, group, count, gradient); });
+    }
+    stack_ = top;
+  }
+
+  // Calls body for leaves of equal shape below a unit that fill the lanes.
   template <class Body>
-  void ForEachGroup(const Body& body) {
-    for (size_t k = 0; k < leaves_.size();) {
+  void ForEachGroup(int unit, const Body& body) {
+    std::vector<int> leaves;
+    for (int k = plan_.node(unit).first; k < unit; ++k) {
+      if (plan_.node(k).leaf()) leaves.push_back(k);
+    }
+    std::stable_sort(leaves.begin(), leaves.end(), [&](int a, int b) { return ShapeOf(a) < ShapeOf(b); });
+    for (size_t k = 0; k < leaves.size();) {
       size_t last = k;
-      while (last < leaves_.size() && last - k < static_cast<size_t>(lanes()) &&
-             ShapeOf(leaves_[last]) == ShapeOf(leaves_[k])) {
+      while (last < leaves.size() && last - k < static_cast<size_t>(lanes()) &&
+             ShapeOf(leaves[last]) == ShapeOf(leaves[k])) {
         ++last;
       }
-      body(&leaves_[k], static_cast<int64_t>(last - k));
+      body(&leaves[k], static_cast<int64_t>(last - k));
       k = last;
     }
   }
@@ -169,9 +231,8 @@ class GradientTask {
   const LeafKernels<T>& leaf_ = ActiveLeafKernels<T>();
   const MergeKernels<T>& joining_ = ActiveMergeKernels<T>();
   const AdjointKernels<T>& adjoint_ = ActiveAdjointKernels<T>();
-  std::vector<int64_t> blocks_, factors_;  // by node
-  std::vector<int> leaves_;                // by shape
-  int64_t scratch_ = 0, scratch_size_ = 0, size_ = 0;
+  std::vector<int64_t> blocks_, factors_;  // by node, where they lie; blocks only while they are on the stack
+  int64_t scratch_ = 0, size_ = 0, stack_ = 0;
   Memory<T> memory_;
 };
 
