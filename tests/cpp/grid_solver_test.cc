@@ -134,6 +134,24 @@ TYPED_TEST(GridSolverTest, AccurateInEveryComponentOfHardCircuits) {
   ExpectAccurate<TypeParam>(64, 64, {5, 5, 5, 5}, wide);
 }
 
+// Between the bounds of what a circuit may hold nothing overflows; results that float32 cannot hold become 0.
+TYPED_TEST(GridSolverTest, ExtremesStayFinite) {
+  const double extremes[] = {0, 1e-300, 1e-30, 1e-3, kMaxWireOhm};
+  for (const double word : extremes) {
+    for (const double bit : extremes) {
+      for (const double end : extremes) {
+        std::vector<double> g = Devices{1e-30, 1e6, 0.1, 0}.Draw(20 * 18, 9);
+        for (const bool both : {false, true}) {
+          for (const TypeParam value : Effective<TypeParam>(g, 20, 18, {word, bit, end, end, both, both})) {
+            ASSERT_TRUE(value >= 0 && value <= 20 * 18 * kMaxSiemens)
+                << word << ' ' << bit << ' ' << end << ' ' << both;
+          }
+        }
+      }
+    }
+  }
+}
+
 TYPED_TEST(GridSolverTest, WholeRowsAndColumnsMayBeOpen) {
   std::vector<double> g = Rounded<TypeParam>(Devices{}.Draw(32 * 32, 3));
   for (size_t k = 0; k < 32; ++k) g[5 * 32 + k] = g[k * 32 + 31] = 0;
