@@ -179,8 +179,10 @@ class GradientTask {
 
   void Join(int k) {
     const Merge<T> merge = MergeOf(k);
+    const int64_t panels = joining_.Columns(merge.node->ports) / joining_.panel;
+    joining_.gather_outer(merge, 0, panels);
     joining_.factor(merge);
-    joining_.factor_outer(merge, 0, joining_.Columns(merge.node->ports) / joining_.panel);
+    joining_.factor_outer(merge, 0, panels);
     if (k != plan_.root()) joining_.update(merge, 0, joining_.SharedRows(merge.node->ports));
   }
 

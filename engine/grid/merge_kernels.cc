@@ -23,21 +23,37 @@ MT_HD void AddBlock(const T* from, int64_t stride, int64_t rows, int64_t size, c
   }
 }
 
-// The children's rows of what is shared.
+// The children's rows of what is shared: columns of what is shared.
 template <class T>
-MT_HD void Gather(const Merge<T>& merge, const Factors<T>& f) {
+MT_HD void GatherShared(const Merge<T>& merge, const Factors<T>& f) {
+  Clear(f.shared.data, f.rows * kPanel<T> * f.shared_panels());
+  const Segment* begin = merge.node->shared_segments.data();
+  const Segment* end = begin + merge.node->shared_segments.size();
+  for (const Segment* s = begin; s != end; ++s) {
+    const int64_t stride = merge.child_stride[s->child];
+    const T* rows = merge.child[s->child] + s->from * stride;
+    for (const Segment* t = begin; t != end; ++t) {
+      if (t->child == s->child) AddBlock(rows + t->from, stride, s->size, t->size, f.shared, s->to, t->to);
+    }
+  }
+}
+
+// Outer columns of panels [first, last).
+template <class T>
+void GatherOuter(const Merge<T>& merge, int64_t first, int64_t last) {
+  const Factors<T> f(merge);
+  Clear(f.outer.panel(first), f.rows * kPanel<T> * (last - first));
   const MergeNode& node = *merge.node;
-  Clear(f.shared.data, f.rows * kPanel<T> * (f.shared_panels() + f.outer_panels()));
   const Segment* shared = node.shared_segments.data();
   const Segment* outer = node.outer_segments.data();
   for (const Segment* s = shared; s != shared + node.shared_segments.size(); ++s) {
     const int64_t stride = merge.child_stride[s->child];
     const T* rows = merge.child[s->child] + s->from * stride;
-    for (const Segment* t = shared; t != shared + node.shared_segments.size(); ++t) {
-      if (t->child == s->child) AddBlock(rows + t->from, stride, s->size, t->size, f.shared, s->to, t->to);
-    }
     for (const Segment* t = outer; t != outer + node.outer_segments.size(); ++t) {
-      if (t->child == s->child) AddBlock(rows + t->from, stride, s->size, t->size, f.outer, s->to, t->to);
+      const int64_t begin = t->to > first * kPanel<T> ? t->to : first * kPanel<T>;
+      const int64_t end = t->to + t->size < last * kPanel<T> ? t->to + t->size : last * kPanel<T>;
+      if (t->child != s->child || begin >= end) continue;
+      AddBlock(rows + t->from + begin - t->to, stride, s->size, end - begin, f.outer, s->to, begin);
     }
   }
 }
@@ -158,7 +174,7 @@ void FactorOuter(const Merge<T>& merge, int64_t begin, int64_t end) {
 template <class T>
 void Factor(const Merge<T>& merge) {
   const Factors<T> f(merge);
-  Gather(merge, f);
+  GatherShared(merge, f);
   SumOuter(f);
   FactorShared(f);
 }
@@ -290,10 +306,12 @@ void UpdateRoot(const Merge<T>& merge, int64_t first_sense, int64_t begin, int64
 
 }  // namespace
 
-const MergeKernels<float> kMergeFloat = {kPanel<float>,      kRows,         kLanes<float>,    Factor<float>,
-                                         FactorOuter<float>, Update<float>, UpdateRoot<float>};
-const MergeKernels<double> kMergeDouble = {kPanel<double>,      kRows,          kLanes<double>,    Factor<double>,
-                                           FactorOuter<double>, Update<double>, UpdateRoot<double>};
+const MergeKernels<float> kMergeFloat = {
+    kPanel<float>,      kRows,         kLanes<float>,    GatherOuter<float>, Factor<float>,
+    FactorOuter<float>, Update<float>, UpdateRoot<float>};
+const MergeKernels<double> kMergeDouble = {
+    kPanel<double>,      kRows,          kLanes<double>,    GatherOuter<double>, Factor<double>,
+    FactorOuter<double>, Update<double>, UpdateRoot<double>};
 
 }  // namespace MT_ISA
 }  // namespace memtorch
