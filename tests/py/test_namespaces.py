@@ -16,12 +16,12 @@ import memtorch
 NAMESPACES = {
     "memtorch.bh": "Crossbar Data_Driven Data_Driven2021 Dict2Obj LinearIonDrift Memristor Quantize Scheme "
     "Stanford_PKU StochasticParameter Tile VTEAM crossbar gen_programming_signal gen_tiles init_crossbar memristor "
-    "naive_program quant_methods quantize simulate_matmul tile_matmul tile_matmul_row tiled_inference "
-    "unpack_parameters",
+    "naive_program quant_methods quantize simulate_matmul solve_passive tile_matmul tile_matmul_row "
+    "tiled_inference unpack_parameters",
     "memtorch.bh.memristor": "Data_Driven Data_Driven2021 LinearIonDrift Memristor Stanford_PKU VTEAM window",
     "memtorch.bh.memristor.window": "Biolek Jogelkar Joglekar Prodromakis",
     "memtorch.bh.crossbar": "Crossbar Scheme Tile gen_programming_signal gen_tiles init_crossbar naive_program "
-    "simulate_matmul tile_matmul tile_matmul_row tiled_inference",
+    "simulate_matmul solve_passive tile_matmul tile_matmul_row tiled_inference",
     "memtorch.bh.nonideality": "NonIdeality apply_cycle_variability apply_device_faults apply_endurance_model "
     "apply_finite_conductance_states apply_non_linear apply_nonidealities apply_retention_model "
     "endurance_retention_models required",
