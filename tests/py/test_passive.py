@@ -144,6 +144,18 @@ def test_only_differences_of_voltages_matter_and_power_is_balanced(circuit):
     assert abs(lost - supplied) <= 1e-12 * scale  # rounding of the voltages, as above
 
 
+@pytest.mark.parametrize(("ohm", "high"), [(1e6, -2), (100, 3), (1e-6, 3)])
+def test_hard_circuits_are_solved_or_refused(ohm, high):
+    """Wires of 10^4 times the resistance of devices, shorts, wires of next to nothing: two solvers agree."""
+    rng = np.random.default_rng(3)
+    g = torch.from_numpy(10 ** rng.uniform(-9, -2, (32, 32)))
+    g[torch.from_numpy(rng.random((32, 32)) < 0.02)] = 10.0**high
+    v = torch.from_numpy(rng.normal(size=32))
+    by_elimination = solve_passive(g, v, zeros(32), ohm, ohm)
+    by_iteration = solve_passive(g, v + 1, zeros(32) + 1, ohm, ohm)
+    close(by_iteration, by_elimination, 1e-9)  # Kirchhoff's law to 1e-10 of a device current, at some of 32 nodes
+
+
 def test_the_circuit_is_reciprocal():
     """A volt on word line i drives into bit line j what a volt on bit line j drives out of word line i."""
     g = torch.rand(4, 6, dtype=torch.float64) * 1e-2
@@ -192,10 +204,9 @@ def test_gradients_are_exact(rows, columns):
     for currents in (True, False):
         # Central differences of 1e-6 over conductances of 1e-2: their own error is some 1e-8 of the gradient.
         assert torch.autograd.gradcheck(lambda *x, c=currents: solve_passive(*x, 5, 7, None, c), (g, v_word, v_bit))
-    grounded = torch.zeros(columns, dtype=torch.float64)
-    (direct,) = torch.autograd.grad(solve_passive(g, v_word, grounded, 5, 7).sum(), v_word)
-    (detached,) = torch.autograd.grad(solve_passive(g.detach(), v_word, grounded, 5, 7).sum(), v_word)
-    torch.testing.assert_close(direct, detached, rtol=1e-12, atol=0)  # two ways to solve the same circuit
+        with torch.no_grad():
+            plain = solve_passive(g, v_word, v_bit, 5, 7, None, currents)
+        close(solve_passive(g, v_word, v_bit, 5, 7, None, currents).detach(), plain, 1e-11)  # two ways to solve it
 
 
 G, ROW, COLUMN = torch.ones(2, 3), torch.ones(2), torch.zeros(3)

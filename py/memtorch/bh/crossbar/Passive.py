@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from memtorch._errors import check_bool, check_float, check_int, check_tensor, invalid
-from memtorch._wire_ops import effective_conductances
+from memtorch._wire_ops import effective_conductances, node_voltages
 from memtorch.bh.crossbar._sweep import operating_point
 
 __all__ = ["solve_passive"]
@@ -51,6 +51,7 @@ def solve_passive(
 
     Raises:
         InvalidArgument: Shapes that do not fit, values that are not finite, or out of range.
+        RuntimeError: A solution that does not hold Kirchhoff's law to 1e-10, which is not returned.
     """
     op = "solve_passive"
     g = check_tensor(op, "conductance_matrix", conductance_matrix, (-1, -1))
@@ -96,8 +97,11 @@ def _batched(op: str, inputs: int | None, v_word: Tensor, v_bit: Tensor) -> tupl
 
 def _solve(g: Tensor, v_word: Tensor, v_bit: Tensor, wires: Tensor, wanted_currents: bool) -> Tensor:
     """``solve_passive`` for checked arguments in float64."""
-    grounded = not v_bit.requires_grad and not bool(v_bit.any())
-    if wanted_currents and grounded and not (g.requires_grad and torch.is_grad_enabled()):
-        return v_word @ effective_conductances(g.detach().unsqueeze(0), wires)[0]
-    volts, amperes = operating_point(g, v_word, v_bit, wires)
-    return amperes.sum(1) if wanted_currents else volts
+    differentiable = torch.is_grad_enabled() and any(x.requires_grad for x in (g, v_word, v_bit))
+    if differentiable:
+        volts, amperes = operating_point(g, v_word, v_bit, wires)
+        return amperes.sum(1) if wanted_currents else volts
+    if wanted_currents and not bool(v_bit.any()):
+        return v_word @ effective_conductances(g.unsqueeze(0), wires)[0]
+    word, bit = node_voltages(g, v_word, v_bit, wires)
+    return ((word - bit) * g).sum(1) if wanted_currents else word - bit
