@@ -149,7 +149,7 @@ def layer(**options):
     crossbar = SimpleNamespace(conductance_matrix=tiles, tiles_map=tiles_map, tile_shape=(3, 2), rows=7, columns=5)
     return matrix, SimpleNamespace(
         crossbars=[crossbar],
-        crossbar_operation=lambda crossbars, operation: operation(crossbars[0]),
+        crossbar_operation=lambda crossbars, operation, **options: operation(crossbars[0], **options),
         **{
             "source_resistance": None,
             "line_resistance": None,
@@ -178,8 +178,9 @@ def test_tiled_inference_reads_the_layer():
         (lambda t: gen_tiles([[1.0]], (2, 2)), "tensor"),
         (lambda t: gen_tiles(torch.zeros(0, 2), (2, 2)), "at least one"),
         (lambda t: gen_tiles(torch.zeros(2, 2), (2, 0)), "tile_shape"),
-        (lambda t: tile_matmul(*t, source_resistance=1.0), "source_resistance .* ideal wires only"),
-        (lambda t: tile_matmul(*t, line_resistance=0), "line_resistance .* ideal wires only"),
+        (lambda t: tile_matmul(*t, source_resistance=-1.0), r"source_resistance \(-1.0 ohm\)"),
+        (lambda t: tile_matmul(*t, line_resistance=(1, 2, 3)), "line_resistance .* a number, or two"),
+        (lambda t: tile_matmul(*t, line_resistance=1), r"mat_b_tiles \(range .* S\) must be in \[0"),
         (lambda t: tile_matmul(*t, ADC_resolution=0), "ADC_resolution"),
         (lambda t: tile_matmul(*t, quant_method="linear"), "ADC_resolution"),
         (lambda t: tile_matmul(*t, ADC_resolution=8, quant_method="cubic"), "quant_method"),
@@ -191,7 +192,7 @@ def test_tiled_inference_reads_the_layer():
         (lambda t: tile_matmul(t[0][:2], t[1][:2], *t[2:]), "mat_a_tiles"),
         (lambda t: tile_matmul(t[0] * math.nan, *t[1:]), "finite"),
         (lambda t: tiled_inference(torch.zeros(2, 6), layer()[1], True), "input"),
-        (lambda t: tiled_inference(torch.zeros(2, 7), layer(line_resistance=1.0)[1], True), "line_resistance"),
+        (lambda t: tiled_inference(torch.zeros(2, 7), layer(line_resistance=-1)[1], True), "line_resistance"),
     ],
 )
 def test_bad_arguments_are_named(call, message):

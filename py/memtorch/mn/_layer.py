@@ -257,15 +257,15 @@ class MemristiveLayer(PatchedLayer):
         states = None if self.non_linear is None else self.non_linear.states
         bounds = [] if states is None else state_bounds(self.crossbars)
         sources += [bound for bound in bounds if isinstance(bound, Tensor)]
-        settings = (states, *(bound for bound in bounds if not isinstance(bound, Tensor)))
+        settings = (self.options.wires, states, *(bound for bound in bounds if not isinstance(bound, Tensor)))
         if self._readout is None or not self._readout.is_current(sources, dtype, settings):
             self._readout = Readout(sources, dtype, self._effective_weight, self.split, transfer, self.bias, settings)
         return self._readout
 
     def _effective_weight(self) -> Tensor:
-        """G_pos - G_neg, or G - g_m, in the shape of the digital weight, siemens."""
+        """G_pos - G_neg, or G - g_m, as the ends of the wires see them, in the shape of the digital weight, siemens."""
         states = None if self.non_linear is None else self.non_linear.states
-        matrix = self.crossbar_operation(self.crossbars, read_matrix, states=states)
+        matrix = self.crossbar_operation(self.crossbars, read_matrix, states=states, wires=self.options.wires)
         return matrix.t().reshape(self.weight_shape())
 
     @property

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from memtorch import _read_ops
 from memtorch._errors import invalid
-from memtorch.bh.crossbar._nonlinear import NonLinearRead, nonlinear_partial_sums, shared_shape
+from memtorch.bh.crossbar._nonlinear import NonLinearRead, is_ohmic, nonlinear_partial_sums, shared_shape
 from memtorch.bh.crossbar._operations import DoubleColumnOperation
 
 __all__ = ["limited", "read_vectors", "shaped", "state_bounds"]
@@ -64,6 +64,8 @@ def shaped(layer: Any, v: Tensor) -> Tensor | None:
     shapes = {shared_shape(crossbar.devices) for crossbar in layer.crossbars}
     shape = shapes.pop()
     if shapes or shape is None:
+        return None
+    if layer.options.wires is not None and not all(is_ohmic(crossbar.devices) for crossbar in layer.crossbars):
         return None
     return _read_ops.read_shape(v, shape[0], list(shape[1]))
 
@@ -110,7 +112,7 @@ def _read(layer: Any, windows: Tensor) -> Tensor:
     positions = math.prod(windows.shape[1:groups_at])
     crossbar = layer.crossbars[0]
     vectors = windows.reshape(samples * positions * groups, crossbar.rows)
-    read = partial(nonlinear_partial_sums, v=vectors, how=layer.non_linear)
+    read = partial(nonlinear_partial_sums, v=vectors, how=layer.non_linear, wires=layer.options.wires)
     sums = layer.crossbar_operation(layer.crossbars, read)  # [tiles down, vectors, columns]
     if groups > 1:  # a group reads its own columns only
         own = sums.view(-1, samples * positions, groups, groups, crossbar.columns // groups).diagonal(0, 2, 3)

@@ -17,6 +17,7 @@ from typing import Any
 from memtorch._errors import check_bool, check_float, check_int, check_shape, invalid
 from memtorch._ops import QUANT_METHODS, Adc
 from memtorch.bh.crossbar import Scheme
+from memtorch.bh.crossbar._wires import Wires
 from memtorch.map.Input import naive_scale
 from memtorch.map.Parameter import naive_map
 
@@ -68,11 +69,15 @@ class LayerOptions:
         "readout divided by the factor.",
     )
     scaling_routine_params: Mapping[str, Any] = _option(dict, "dict", "Keyword arguments of ``scaling_routine``.")
-    source_resistance: float | None = _option(
-        None, "float", "Resistance between a source and its line, ohm. This version models ideal wires only."
+    source_resistance: float | tuple[float, float] | None = _option(
+        None,
+        "float",
+        "Resistance between a source and its line at both ends of a tile, ohm, or a pair: at word lines, at bit lines.",
     )
-    line_resistance: float | None = _option(
-        None, "float", "Resistance of a line between neighbouring cells, ohm. This version models ideal wires only."
+    line_resistance: float | tuple[float, float] | None = _option(
+        None,
+        "float",
+        "Resistance of a line between neighbouring cells, ohm, or a pair: of word lines, of bit lines.",
     )
     ADC_resolution: int | None = _option(
         None, "int", "Bits of the converters; takes effect together with ``quant_method``."
@@ -127,10 +132,7 @@ class LayerOptions:
             check_float(op, "p_l", self.p_l, 0, 1, exclusive=True)
         if self.max_input_voltage is not None:
             check_float(op, "max_input_voltage", self.max_input_voltage, 0, exclusive=True, unit="V")
-        for name in ("source_resistance", "line_resistance"):
-            if getattr(self, name) is not None:
-                must = "be None because this version models ideal wires only"
-                invalid(op, name, getattr(self, name), must, "ohm")
+        Wires.parse(op, self.source_resistance, self.line_resistance)
 
     def check_programming(self, op: str) -> None:
         """Raises ``InvalidArgument`` if passive cells are asked for without a routine that writes them."""
@@ -145,6 +147,11 @@ class LayerOptions:
     def adc(self) -> Adc | None:
         """The converters; None without a ``quant_method``, as in MemTorch 1.1.6."""
         return Adc.parse("options", self.ADC_resolution, self.ADC_overflow_rate, self.quant_method, self.ADC_range)
+
+    @cached_property
+    def wires(self) -> Wires | None:
+        """Resistances of the wires of a tile; None: ideal wires."""
+        return Wires.parse("options", self.source_resistance, self.line_resistance)
 
 
 # What has done its work once the crossbars are written.

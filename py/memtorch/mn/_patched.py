@@ -6,11 +6,12 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 from torch import nn
 
 from memtorch._errors import invalid
+from memtorch.bh.crossbar._wires import SolvedWires
 from memtorch.mn._options import FIXED, LayerOptions, argument, call_arguments, signature, takes_options
 
 __all__ = ["PatchedLayer", "all_or_none", "memristive", "patchable_types", "supported_module_parameters"]
@@ -46,6 +47,10 @@ class PatchedLayer(nn.Module):
     def drop_digital_weights(self) -> None:
         """Frees the digital weights; the layer is memristive from then on."""
         raise NotImplementedError
+
+    def solved_wires(self) -> tuple[SolvedWires | None, ...]:
+        """What is kept of the solution of resistive wires, of each crossbar; None where nothing is."""
+        return tuple(crossbar.solved_wires() for crossbar in cast(Any, self.crossbars))
 
     # ---- Construction ----
 

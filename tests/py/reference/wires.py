@@ -101,3 +101,27 @@ def effective_matrix(g, word, bit, source, load):
     """Effective conductances [rows, columns], siemens: one driver at 1 V at a time."""
     rows, columns = np.shape(g)
     return np.array([currents(g, unit, np.zeros(columns), word, bit, source, load) for unit in np.eye(rows)])
+
+
+def tiled_effective_matrix(g, tile_shape, padding, word, bit, source, load):
+    """Effective conductances [rows, columns] of a matrix in tiles, each a whole array of its own.
+
+    Args:
+        g: Conductances (S) [rows, columns].
+        tile_shape: (tile_rows, tile_columns).
+        padding: Conductance of the cells of the last tiles beyond the matrix (S).
+        word: Resistances as ``device_voltages``.
+        bit: Likewise.
+        source: Likewise.
+        load: Likewise.
+    """
+    g = np.asarray(g, dtype=np.float64)
+    out = np.empty_like(g)
+    for top in range(0, g.shape[0], tile_shape[0]):
+        for left in range(0, g.shape[1], tile_shape[1]):
+            used = g[top : top + tile_shape[0], left : left + tile_shape[1]]
+            tile = np.full(tile_shape, padding)
+            tile[: used.shape[0], : used.shape[1]] = used
+            solved = effective_matrix(tile, word, bit, source, load)
+            out[top : top + tile_shape[0], left : left + tile_shape[1]] = solved[: used.shape[0], : used.shape[1]]
+    return out

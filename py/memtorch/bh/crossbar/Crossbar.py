@@ -20,6 +20,7 @@ from memtorch.bh._object_model import check_model, reference_object
 from memtorch.bh.crossbar._nonlinear import simulate_matmul
 from memtorch.bh.crossbar._operations import DoubleColumnOperation, SingleColumnOperation, read_matrix
 from memtorch.bh.crossbar._programming import ProgrammingReport
+from memtorch.bh.crossbar._wires import WiredTiles, Wires
 from memtorch.bh.crossbar.Program import program_matrix, programs_naively
 from memtorch.bh.memristor._engine_model import is_engine_model
 from memtorch.bh.StochasticParameter import draw
@@ -35,7 +36,7 @@ class Scheme(enum.Enum):
     DoubleColumn = 2
 
 
-class Crossbar(nn.Module):
+class Crossbar(WiredTiles, nn.Module):
     """An array of devices in tiles.
 
     Example:
@@ -271,15 +272,20 @@ class Crossbar(nn.Module):
         self,
         v: Tensor,
         *,
+        source_resistance: float | tuple[float, float] | None = None,
+        line_resistance: float | tuple[float, float] | None = None,
         ADC_resolution: int | None = None,
         ADC_overflow_rate: float = 0.0,
         quant_method: str | None = None,
         ADC_range: float | None = None,
     ) -> Tensor:
-        """Currents of the columns at voltages on the rows, with ideal wires; differentiable.
+        """Currents of the columns at voltages on the rows; differentiable by the voltages.
 
         Args:
             v: Voltages (V) [inputs, rows], or [rows].
+            source_resistance: Between a source and its line (ohm), at both ends of a tile; a pair: at the word lines,
+                at the bit lines.
+            line_resistance: Of a line between neighbouring cells (ohm); a pair: of word lines, of bit lines.
             ADC_resolution: Bits of the converters, one per tile and input; takes effect with ``quant_method``.
             ADC_overflow_rate: Fraction of a converter's inputs that may lie beyond its range, in [0, 1].
             quant_method: One of ``memtorch.bh.quant_methods``; None: no converters.
@@ -289,19 +295,22 @@ class Crossbar(nn.Module):
             Currents (A) [inputs, columns], or [columns].
 
         Raises:
-            InvalidArgument: Another shape, voltages that are not finite, or a bad converter option.
+            InvalidArgument: Another shape, voltages that are not finite, or a bad resistance or converter option.
         """
         op = "read"
+        wires = Wires.parse(op, source_resistance, line_resistance)
         adc = _ops.Adc.parse(op, ADC_resolution, ADC_overflow_rate, quant_method, ADC_range)
-        return read_matrix(op, v, self.matrix(), self.tile_shape, adc)
+        stored = self.conductance_matrix.dtype
+        return read_matrix(op, v, self.effective_matrix(wires), self.tile_shape, adc, stored)
 
     def __repr__(self) -> str:
         tiles = "" if self.tile_shape is None else f", {self.devices.shape[0]} tiles of {self.tile_shape}"
         stored = sum(buffer.numel() * buffer.element_size() for buffer in self.devices.buffers())
         devices = f"devices in {stored} bytes" if isinstance(self.devices, DeviceArray) else "Python objects"
+        solved = self.solved_wires()
         return (
             f"{type(self).__name__}({self.memristor_model.__name__}, rows={self.rows}, columns={self.columns}{tiles}, "
-            f"{self.devices.size} {devices})"
+            f"{self.devices.size} {devices}{'' if solved is None else f', {solved}'})"
         )
 
 

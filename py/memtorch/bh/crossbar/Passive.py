@@ -10,11 +10,9 @@ from torch import Tensor
 from memtorch._errors import check_bool, check_float, check_int, check_tensor, invalid
 from memtorch._wire_ops import effective_conductances, node_voltages
 from memtorch.bh.crossbar._sweep import operating_point
+from memtorch.bh.crossbar._wires import MAX_OHM, check_conductances
 
 __all__ = ["solve_passive"]
-
-# What a device may conduct, S, and a wire resist, ohm, as the engine has it.
-_MAX_SIEMENS, _MAX_OHM = 1e6, 1e12
 
 
 def solve_passive(
@@ -57,15 +55,13 @@ def solve_passive(
     g = check_tensor(op, "conductance_matrix", conductance_matrix, (-1, -1))
     if g.numel() == 0:
         invalid(op, "conductance_matrix", f"shape {list(g.shape)}", "hold at least one device")
-    low, high = (end.item() for end in torch.aminmax(g.detach()))
-    if low < 0 or high > _MAX_SIEMENS:
-        invalid(op, "conductance_matrix", f"range {low:g} to {high:g}", f"be in [0, {_MAX_SIEMENS:g}]", "S")
+    check_conductances(op, "conductance_matrix", g)
     inputs = None if n_input_batches is None else check_int(op, "n_input_batches", n_input_batches, 1)
     v_word, v_bit = _voltages(op, "V_WL", V_WL, g.shape[0]), _voltages(op, "V_BL", V_BL, g.shape[1])
     single = v_word.dim() == v_bit.dim() == 1 and inputs is None
     v_word, v_bit = _batched(op, inputs, v_word, v_bit)
-    source = check_float(op, "R_source", R_source, 0, _MAX_OHM, unit="ohm")
-    line = check_float(op, "R_line", R_line, 0, _MAX_OHM, unit="ohm")
+    source = check_float(op, "R_source", R_source, 0, MAX_OHM, unit="ohm")
+    line = check_float(op, "R_line", R_line, 0, MAX_OHM, unit="ohm")
     wires = torch.tensor([line, line, source, source], dtype=torch.float64)
     wanted_currents = check_bool(op, "det_readout_currents", det_readout_currents)
     check_bool(op, "use_bindings", use_bindings)

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from memtorch import _ops
 from memtorch._errors import check_bool, check_int, check_shape, check_tensor, invalid
+from memtorch._wire_ops import effective_conductances
+from memtorch.bh.crossbar._wires import Wires, check_conductances
 
 __all__ = ["Tile", "gen_tiles", "tile_matmul", "tile_matmul_row", "tiled_inference"]
 
@@ -90,12 +92,6 @@ def gen_tiles(
     return tiles, torch.arange(down * across, dtype=torch.float32).view(down, across)
 
 
-def _check_wires(op: str, source_resistance: float | None, line_resistance: float | None) -> None:
-    for name, value in (("source_resistance", source_resistance), ("line_resistance", line_resistance)):
-        if value is not None:
-            invalid(op, name, value, "be None because this version models ideal wires only", "ohm")
-
-
 def _ordered(op: str, name: str, tiles: Any, tiles_map: Any, map_dims: int) -> Tensor:
     """Tiles in the order of their map: [*map, rows, columns]."""
     check_tensor(op, f"{name}_tiles", tiles, (-1, -1, -1))
@@ -106,7 +102,9 @@ def _ordered(op: str, name: str, tiles: Any, tiles_map: Any, map_dims: int) -> T
     return tiles[index]
 
 
-def _product(op: str, parts: Tensor, weights: Tensor, columns: int, adc: _ops.Adc | None) -> Tensor:
+def _product(
+    op: str, parts: Tensor, weights: Tensor, columns: int, adc: _ops.Adc | None, wires: Wires | None = None
+) -> Tensor:
     """[down, inputs, tile_rows] times [down, across, tile_rows, tile_columns]: [inputs, columns]."""
     down, across, tile_rows, tile_columns = weights.shape
     if parts.shape[0] != down or parts.shape[2] != tile_rows:
@@ -115,6 +113,9 @@ def _product(op: str, parts: Tensor, weights: Tensor, columns: int, adc: _ops.Ad
     if not (across - 1) * tile_columns < columns <= across * tile_columns:
         invalid(op, "mat_b_shape", columns, f"name the columns that {across} tiles of {tile_columns} hold")
     dtype = torch.promote_types(parts.dtype, weights.dtype)
+    if wires is not None:
+        tiles = check_conductances(op, "mat_b_tiles", weights.flatten(0, 1))
+        weights = effective_conductances(tiles, wires.tensor()).view(weights.shape)
     strips = weights.transpose(1, 2).flatten(2)[..., :columns].to(dtype)  # [down, tile_rows, columns]
     partial = torch.bmm(parts.to(dtype), strips)
     if adc is None:
@@ -128,8 +129,8 @@ def tile_matmul_row(
     mat_b_tiles: Tensor,
     mat_b_tiles_map: Tensor,
     mat_b_shape: tuple[int, int],
-    source_resistance: float | None = None,
-    line_resistance: float | None = None,
+    source_resistance: float | tuple[float, float] | None = None,
+    line_resistance: float | tuple[float, float] | None = None,
     ADC_resolution: int | None = None,
     ADC_overflow_rate: float = 0.0,
     quant_method: str | None = None,
@@ -143,28 +144,29 @@ def tile_matmul_row(
         mat_b_tiles: [tiles, tile_rows, tile_columns].
         mat_b_tiles_map: [tiles down, tiles across].
         mat_b_shape: (rows, columns) of the matrix.
-        source_resistance: None: this version models ideal wires only.
-        line_resistance: None, likewise.
+        source_resistance: Between a source and its line (ohm), at both ends of a tile; a pair: at the word lines, at
+            the bit lines. With resistances the tiles of B are conductances (S).
+        line_resistance: Of a line between neighbouring cells (ohm); a pair: of word lines, of bit lines.
         ADC_resolution: Bits of the converters, one per tile; takes effect with ``quant_method``.
         ADC_overflow_rate: Fraction of a converter's inputs that may lie beyond its range, in [0, 1].
         quant_method: One of ``memtorch.bh.quant_methods``; None: no converters.
-        transistor: Accepted for compatibility; without wire resistances it makes no difference.
+        transistor: Accepted for compatibility: wires resist with or without transistors.
 
     Returns:
         [columns].
 
     Raises:
-        InvalidArgument: Tiles, maps and shapes that do not fit, wire resistances, or a bad converter option.
+        InvalidArgument: Tiles, maps and shapes that do not fit, or a bad resistance or converter option.
     """
     op = "tile_matmul_row"
     check_tensor(op, "mat_a_row_tiles", mat_a_row_tiles, (-1, -1))
-    _check_wires(op, source_resistance, line_resistance)
+    wires = Wires.parse(op, source_resistance, line_resistance)
     check_bool(op, "transistor", transistor)
     adc = _ops.Adc.parse(op, ADC_resolution, ADC_overflow_rate, quant_method)
     parts = _ordered(op, "mat_a", mat_a_row_tiles.unsqueeze(1), mat_a_tiles_map, 1)
     weights = _ordered(op, "mat_b", mat_b_tiles, mat_b_tiles_map, 2)
     columns = check_shape(op, "mat_b_shape", mat_b_shape, 2)[1]
-    return _product(op, parts, weights, columns, adc).squeeze(0)
+    return _product(op, parts, weights, columns, adc, wires).squeeze(0)
 
 
 def tile_matmul(
@@ -174,8 +176,8 @@ def tile_matmul(
     mat_b_tiles: Tensor,
     mat_b_tiles_map: Tensor,
     mat_b_shape: tuple[int, int],
-    source_resistance: float | None = None,
-    line_resistance: float | None = None,
+    source_resistance: float | tuple[float, float] | None = None,
+    line_resistance: float | tuple[float, float] | None = None,
     ADC_resolution: int | None = None,
     ADC_overflow_rate: float = 0.0,
     quant_method: str | None = None,
@@ -192,12 +194,13 @@ def tile_matmul(
         mat_b_tiles: [tiles, tile_rows, tile_columns].
         mat_b_tiles_map: [tiles down, tiles across].
         mat_b_shape: (rows, columns) of B.
-        source_resistance: None: this version models ideal wires only.
-        line_resistance: None, likewise.
+        source_resistance: Between a source and its line (ohm), at both ends of a tile; a pair: at the word lines, at
+            the bit lines. With resistances the tiles of B are conductances (S).
+        line_resistance: Of a line between neighbouring cells (ohm); a pair: of word lines, of bit lines.
         ADC_resolution: Bits of the converters, one per tile and input; takes effect with ``quant_method``.
         ADC_overflow_rate: Fraction of a converter's inputs that may lie beyond its range, in [0, 1].
         quant_method: One of ``memtorch.bh.quant_methods``; None: no converters.
-        transistor: Accepted for compatibility; without wire resistances it makes no difference.
+        transistor: Accepted for compatibility: wires resist with or without transistors.
         use_bindings: Accepted for compatibility, without effect.
         cuda_malloc_heap_size: Accepted for compatibility, without effect.
 
@@ -205,10 +208,10 @@ def tile_matmul(
         [inputs, columns].
 
     Raises:
-        InvalidArgument: Tiles, maps and shapes that do not fit, wire resistances, or a bad converter option.
+        InvalidArgument: Tiles, maps and shapes that do not fit, or a bad resistance or converter option.
     """
     op = "tile_matmul"
-    _check_wires(op, source_resistance, line_resistance)
+    wires = Wires.parse(op, source_resistance, line_resistance)
     check_bool(op, "transistor", transistor)
     check_bool(op, "use_bindings", use_bindings)
     if cuda_malloc_heap_size is not None:
@@ -222,11 +225,11 @@ def tile_matmul(
         invalid(op, "mat_a_shape", mat_a_shape, f"have as many columns as mat_b_shape has rows ({rows})")
     if parts.shape[1] != inputs:
         invalid(op, "mat_a_tiles", f"shape {list(parts.shape)}", f"hold {inputs} inputs, as mat_a_shape says")
-    return _product(op, parts, weights, columns, adc)
+    return _product(op, parts, weights, columns, adc, wires)
 
 
-def _conductances(crossbar: Any) -> Tensor:
-    return crossbar.conductance_matrix
+def _seen(crossbar: Any, wires: Wires | None) -> Tensor:
+    return crossbar.conductance_matrix if wires is None else crossbar.effective_tiles(wires)
 
 
 def tiled_inference(input: Tensor, m: Any, transistor: bool) -> Tensor:
@@ -235,13 +238,13 @@ def tiled_inference(input: Tensor, m: Any, transistor: bool) -> Tensor:
     Args:
         input: [inputs, rows] (V).
         m: The layer.
-        transistor: Accepted for compatibility; without wire resistances it makes no difference.
+        transistor: Accepted for compatibility: wires resist with or without transistors.
 
     Returns:
         [inputs, columns] (A), each tile's differential partial sums digitised if the layer has converters.
 
     Raises:
-        InvalidArgument: Another shape, a layer without tiles, or one with wire resistances.
+        InvalidArgument: Another shape, or a layer without tiles.
     """
     op = "tiled_inference"
     if not hasattr(m, "crossbars"):
@@ -251,8 +254,10 @@ def tiled_inference(input: Tensor, m: Any, transistor: bool) -> Tensor:
         invalid(op, "m", type(m).__name__, "have a tile_shape")
     check_tensor(op, "input", input, (-1, crossbar.rows))
     check_bool(op, "transistor", transistor)
-    _check_wires(op, m.source_resistance, m.line_resistance)
+    wires = Wires.parse(op, m.source_resistance, m.line_resistance)
     tiles, tiles_map = gen_tiles(input, crossbar.tile_shape, input=True)
     adc = _ops.Adc.parse(op, m.ADC_resolution, m.ADC_overflow_rate, m.quant_method, getattr(m, "ADC_range", None))
-    weights = _ordered(op, "mat_b", m.crossbar_operation(m.crossbars, _conductances), crossbar.tiles_map, 2)
+    seen = m.crossbar_operation(m.crossbars, _seen, wires=wires)
+    dtype = torch.promote_types(input.dtype, crossbar.conductance_matrix.dtype)
+    weights = _ordered(op, "mat_b", seen.to(dtype), crossbar.tiles_map, 2)
     return _product(op, _ordered(op, "mat_a", tiles, tiles_map, 1), weights, crossbar.columns, adc)

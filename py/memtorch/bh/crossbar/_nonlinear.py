@@ -1,4 +1,4 @@
-"""Reads of crossbars whose devices follow their own current-voltage curves, with ideal wires.
+"""Reads of crossbars whose devices follow their own current-voltage curves.
 
 A frozen read takes the current of every device from its curve at its present conductance and changes nothing. A
 simulated read applies the input vectors to the devices one after the other, one time step each; their states move.
@@ -17,11 +17,13 @@ from torch import Tensor
 
 from memtorch import _ops, _read_ops
 from memtorch._errors import check_bool, check_float, check_shape, check_tensor, invalid
+from memtorch._wire_ops import effective_conductances
 from memtorch.bh._device_array import DeviceArray
 from memtorch.bh._device_indexing import DeviceIndexing
 from memtorch.bh.crossbar._operations import ReferenceColumn
+from memtorch.bh.crossbar._wires import Wires
 
-__all__ = ["NonLinearRead", "nonlinear_partial_sums", "read_matrix", "shared_shape", "simulate_matmul"]
+__all__ = ["NonLinearRead", "is_ohmic", "nonlinear_partial_sums", "read_matrix", "shared_shape", "simulate_matmul"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,11 @@ def shared_shape(devices: Any) -> tuple[str, tuple[float, ...]] | None:
     return devices.table.name, tuple(values)
 
 
+def is_ohmic(devices: Any) -> bool:
+    """Whether the current of every device is its conductance times the voltage."""
+    return isinstance(devices, DeviceArray) and not any(field.shapes for field in devices.table.params)
+
+
 def read_conductances(crossbar: Any, states: int | None) -> Tensor:
     """Conductances (S) in the shape of ``conductance_matrix``, each moved to the nearest of ``states`` if given."""
     g: Tensor = crossbar.conductance_matrix
@@ -74,21 +81,24 @@ def read_conductances(crossbar: Any, states: int | None) -> Tensor:
     return (low + ((g.double() - low) / step).round().clamp(0, states - 1) * step).to(g.dtype)
 
 
-def read_matrix(crossbar: Any, states: int | None) -> Tensor:
-    """The same as a matrix [rows, columns], without padding."""
+def read_matrix(crossbar: Any, states: int | None, wires: Wires | None = None) -> Tensor:
+    """The same as a matrix [rows, columns], without padding, as the ends of the wires see it."""
     if states is None or isinstance(crossbar, ReferenceColumn):
-        return crossbar.matrix()
+        return crossbar.effective_matrix(wires)
     g = read_conductances(crossbar, states)
+    if wires is not None:
+        g = effective_conductances(g.view(-1, *g.shape[-2:]), wires.tensor()).view(g.shape)
     return g if crossbar.tile_shape is None else _ops.gather_tiles(g, crossbar.rows, crossbar.columns)
 
 
-def nonlinear_partial_sums(crossbar: Any, v: Tensor, how: NonLinearRead) -> Tensor:
+def nonlinear_partial_sums(crossbar: Any, v: Tensor, how: NonLinearRead, wires: Wires | None = None) -> Tensor:
     """What each row of tiles gives.
 
     Args:
         crossbar: A ``Crossbar``, or the reference column of the single column scheme, which is linear.
         v: [inputs, rows] volts, within ``how.low`` and ``how.high``.
         how: How the devices are read.
+        wires: Resistances; a frozen read of ohmic devices takes them, others have ideal wires (None).
 
     Returns:
         [tiles down, inputs, columns] amperes, the dtype of ``v``. Gradients are exact for a frozen read; for a
@@ -96,13 +106,17 @@ def nonlinear_partial_sums(crossbar: Any, v: Tensor, how: NonLinearRead) -> Tens
         dI/dv = g.
 
     Raises:
-        InvalidArgument: Voltages that are not finite, or so large that a current would not be.
+        InvalidArgument: Voltages that are not finite, or so large that a current would not be; wires that resist,
+            where devices are simulated or not ohmic.
     """
     rows, columns = crossbar.rows, crossbar.columns
     tile_shape = crossbar.tile_shape or (rows, columns)
     if isinstance(crossbar, ReferenceColumn):
         return _ops.partial_sums(v, crossbar.matrix().to(v.dtype), tile_shape[0])
     devices = crossbar.devices
+    if wires is not None and (how.simulate or not is_ohmic(devices)):
+        given = f"{tuple(wires)}, of {crossbar.memristor_model.__name__}"
+        invalid("NonLinear", "resistances of wires", given, "be None: non-linear devices are read with ideal wires", "")
     if how.simulate:
         return _StraightRead.apply(v, crossbar, tile_shape[0], devices.read_simulated)
     if not isinstance(devices, DeviceArray):
@@ -114,7 +128,7 @@ def nonlinear_partial_sums(crossbar: Any, v: Tensor, how: NonLinearRead) -> Tens
         g = read_conductances(crossbar, how.states)
         return _read_ops.read_nonlinear(v, g, params, devices.table.name, [rows, columns, *tile_shape])
     volts = _read_ops.read_shape(v, shape[0], list(shape[1]))
-    return _ops.partial_sums(volts, read_matrix(crossbar, how.states).to(v.dtype), tile_shape[0])
+    return _ops.partial_sums(volts, read_matrix(crossbar, how.states, wires).to(v.dtype), tile_shape[0])
 
 
 class _StraightRead(torch.autograd.Function):

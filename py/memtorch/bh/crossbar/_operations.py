@@ -14,11 +14,21 @@ from memtorch._errors import check_tensor
 __all__ = ["DoubleColumnOperation", "ReferenceColumn", "SingleColumnOperation", "read_matrix"]
 
 
-def read_matrix(op: str, v: Tensor, matrix: Tensor, tile_shape: tuple[int, ...] | None, adc: _ops.Adc | None) -> Tensor:
-    """Currents (A) of a tiled array [rows, columns] (S) at voltages [inputs, rows] or [rows] (V), checked."""
+def read_matrix(
+    op: str,
+    v: Tensor,
+    matrix: Tensor,
+    tile_shape: tuple[int, ...] | None,
+    adc: _ops.Adc | None,
+    stored: torch.dtype,
+) -> Tensor:
+    """Currents (A) of a tiled array [rows, columns] (S) at voltages [inputs, rows] or [rows] (V), checked.
+
+    They are computed in the larger dtype of voltages and conductances as they are stored.
+    """
     single = isinstance(v, Tensor) and v.dim() == 1
     check_tensor(op, "v", v, (matrix.shape[0],) if single else (-1, matrix.shape[0]))
-    dtype = torch.promote_types(v.dtype, matrix.dtype)
+    dtype = torch.promote_types(v.dtype, stored)
     voltages = (v.unsqueeze(0) if single else v).to(dtype)
     currents = _ops.tiled_product(voltages, matrix.to(dtype), tile_shape, adc)
     return currents.squeeze(0) if single else currents
@@ -54,9 +64,21 @@ class ReferenceColumn:
         g = self._crossbar.conductance_matrix
         return g.new_tensor(self._conductance).expand(self._crossbar.rows, self._crossbar.columns)
 
-    def read(self, v: Tensor, **converters: Any) -> Tensor:
+    def effective_tiles(self, wires: Any) -> Tensor:
+        """The same whatever the wires are: the reference is subtracted digitally, g_m times the sum of the inputs."""
+        return self.conductance_matrix
+
+    def effective_matrix(self, wires: Any) -> Tensor:
+        """The same as a matrix [rows, columns]."""
+        return self.matrix()
+
+    def read(
+        self, v: Tensor, *, source_resistance: Any = None, line_resistance: Any = None, **converters: Any
+    ) -> Tensor:
         """Currents (A) at voltages (V), as ``Crossbar.read``."""
-        return read_matrix("read", v, self.matrix(), self._crossbar.tile_shape, _ops.Adc.parse("read", **converters))
+        adc = _ops.Adc.parse("read", **converters)
+        matrix = self.matrix()
+        return read_matrix("read", v, matrix, self._crossbar.tile_shape, adc, matrix.dtype)
 
 
 class DoubleColumnOperation:
