@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -15,10 +17,19 @@ __all__ = ["effective_conductances", "node_voltages"]
 # the accuracy that is promised.
 _TOLERANCES = (1e-12, 1e-10)
 
+# Node voltages held at a time where every driver of an array is looked at alone.
+_MAX_VOLTAGES = 2**22
+
+
+def _conductances(g: Tensor) -> Tensor:
+    """As the engine takes them."""
+    host = g.detach().cpu()
+    return (host if host.dtype in (torch.float32, torch.float64) else host.to(torch.float32)).contiguous()
+
 
 @torch.library.custom_op("memtorch::effective_conductances", mutates_args=())
 def effective_conductances(g: Tensor, wires: Tensor) -> Tensor:
-    """What arrays with resistive wires conduct from their drivers to their sense ends.
+    """What arrays with resistive wires conduct from their drivers to their sense ends; differentiable.
 
     Args:
         g: Conductances of the devices (S) [arrays, rows, columns], each in [0, 1e6].
@@ -32,10 +43,7 @@ def effective_conductances(g: Tensor, wires: Tensor) -> Tensor:
     Raises:
         InvalidArgument: A conductance or resistance out of range.
     """
-    source = g.detach().cpu()
-    if source.dtype not in (torch.float32, torch.float64):
-        source = source.to(torch.float32)
-    source = source.contiguous()
+    source = _conductances(g)
     out = torch.empty(source.shape, dtype=torch.float64)
     engine_threads()
     _engine.GridSolver(*source.shape[1:], *wires.tolist()).effective_matrix(source, out)
@@ -45,6 +53,74 @@ def effective_conductances(g: Tensor, wires: Tensor) -> Tensor:
 @effective_conductances.register_fake
 def _(g: Tensor, wires: Tensor) -> Tensor:
     return torch.empty(g.shape, dtype=torch.float64, device=g.device)
+
+
+@torch.library.custom_op("memtorch::effective_conductances_gradient", mutates_args=())
+def _device_gradient(g: Tensor, wires: Tensor, upstream: Tensor) -> Tensor:
+    """Gradient [arrays, rows, columns] by ``g`` of upstream [arrays, rows, columns] times the effective conductances.
+
+    About twice the cost of these.
+    """
+    source = _conductances(g)
+    out = torch.empty(source.shape, dtype=torch.float64)
+    engine_threads()
+    solver = _engine.GridSolver(*source.shape[1:], *wires.tolist())
+    solver.gradient(source, upstream.detach().to("cpu", torch.float64).contiguous(), out)
+    return out.to(device=g.device, dtype=g.dtype)
+
+
+@_device_gradient.register_fake
+def _(g: Tensor, wires: Tensor, upstream: Tensor) -> Tensor:
+    return torch.empty(g.shape, dtype=g.dtype, device=g.device)
+
+
+@torch.library.custom_op("memtorch::effective_conductances_wire_gradient", mutates_args=())
+def _wire_gradient(g: Tensor, wires: Tensor, upstream: Tensor) -> Tensor:
+    """The same by ``wires``, [4].
+
+    With one volt on driver i, and again with the voltages upstream[i] on the sense ends, a segment carries two
+    currents. Their product, added up over all segments of a kind and all drivers, is the gradient by its resistance
+    (Tellegen's theorem; the effective conductance is minus the transfer admittance, which turns the sign).
+    """
+    total = torch.zeros(4, dtype=torch.float64, device=g.device)
+    rows, columns = g.shape[1:]
+    step = max(1, _MAX_VOLTAGES // (rows * columns))
+    for array, weights in zip(g.detach().double(), upstream.detach().double(), strict=True):
+        for drivers in torch.eye(rows, dtype=torch.float64, device=g.device).split(step):
+            forward = _segment_currents(array, drivers, torch.zeros_like(drivers @ weights), wires)
+            adjoint = _segment_currents(array, torch.zeros_like(drivers), drivers @ weights, wires)
+            total += torch.stack([(f * a).sum() for f, a in zip(forward, adjoint, strict=True)])
+    return total.to(device=wires.device, dtype=wires.dtype)
+
+
+@_wire_gradient.register_fake
+def _(g: Tensor, wires: Tensor, upstream: Tensor) -> Tensor:
+    return torch.empty_like(wires)
+
+
+def _segment_currents(g: Tensor, v_word: Tensor, v_bit: Tensor, wires: Tensor) -> tuple[Tensor, ...]:
+    """Currents (A) through the segments of word lines, of bit lines, at the drivers, at the sense ends."""
+    word, bit = node_voltages(g, v_word, v_bit, wires)
+    devices = g * (word - bit)
+    along = devices.flip(2).cumsum(2).flip(2)  # through the segment before each cell
+    down = devices.cumsum(1)  # through the segment behind each cell
+    return along[:, :, 1:], down[:, :-1], along[:, :, 0], down[:, -1]
+
+
+def _keep_inputs(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _effective_backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+    g, wires = ctx.saved_tensors
+    by_devices, by_wires = ctx.needs_input_grad
+    return (
+        _device_gradient(g, wires, upstream) if by_devices else None,
+        _wire_gradient(g, wires, upstream) if by_wires else None,
+    )
+
+
+effective_conductances.register_autograd(_effective_backward, setup_context=_keep_inputs)
 
 
 def node_voltages(g: Tensor, v_word: Tensor, v_bit: Tensor, wires: Tensor) -> tuple[Tensor, Tensor]:

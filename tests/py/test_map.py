@@ -102,11 +102,30 @@ def test_mapping_takes_any_strides_and_half_precision():
     assert torch.equal(half, naive_map(w.half().float(), R_ON, R_OFF, DOUBLE)[0])
 
 
-def test_mapping_changes_neither_the_weight_nor_its_graph():
+def test_mapping_leaves_the_weight_alone():
     w = nn.Parameter(torch.tensor([1.0, -2.0]))
-    g = naive_map(w, R_ON, R_OFF, DOUBLE)[0]
-    assert not g.requires_grad
+    naive_map(w, R_ON, R_OFF, DOUBLE)
+    with torch.no_grad():
+        assert not naive_map(w, R_ON, R_OFF, DOUBLE)[0].requires_grad
     assert w.tolist() == [1.0, -2.0]
+
+
+@pytest.mark.parametrize("scheme", [DOUBLE, SINGLE])
+@pytest.mark.parametrize("p_l", [None, 0.7])
+def test_naive_map_is_differentiable(scheme, p_l):
+    w = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    # Differences of 1e-6 of weights of about 1, whose third derivative is about that too.
+    assert torch.autograd.gradcheck(lambda w: naive_map(w, R_ON, R_OFF, scheme, p_l), w, atol=1e-9)
+    mapped, plain = (
+        [g] if scheme is SINGLE else g
+        for g in (naive_map(w, R_ON, R_OFF, scheme, p_l), naive_map(w.detach(), R_ON, R_OFF, scheme, p_l))
+    )
+    for with_gradient, without in zip(mapped, plain, strict=True):
+        # Four roundings of half of 2.2e-16.
+        torch.testing.assert_close(with_gradient.detach(), without, rtol=0, atol=5e-16 * G_ON)
+    zero = torch.zeros(2, requires_grad=True)
+    (grad,) = torch.autograd.grad(naive_map(zero, R_ON, R_OFF, SINGLE).sum(), zero)
+    assert torch.equal(grad, torch.zeros(2))
 
 
 @pytest.mark.parametrize(

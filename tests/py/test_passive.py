@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from reference import wires as reference
 
 import memtorch
-from memtorch import InvalidArgument
+from memtorch import InvalidArgument, _wire_ops
 from memtorch.bh import solve_passive
+from memtorch.bh.crossbar.Passive import effective_conductances
 
 # What the issue of exact wires asks for on linear circuits. The nodal analyses that are compared with lose up to three
 # digits more than float64 has, by subtracting the conductances of wires from each other.
@@ -196,17 +197,83 @@ def test_dtypes_follow_the_arguments():
     assert whole.dtype == torch.float32
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(3, 2), (2, 3)])
+@pytest.mark.parametrize(("rows", "columns"), [(3, 2), (2, 3), (1, 4), (4, 1)])
 def test_gradients_are_exact(rows, columns):
     g = (torch.rand(rows, columns, dtype=torch.float64) * 1e-2).requires_grad_()
     v_word = torch.randn(2, rows, dtype=torch.float64, requires_grad=True)
     v_bit = torch.randn(2, columns, dtype=torch.float64, requires_grad=True)
+    source, line = (torch.tensor(r, dtype=torch.float64, requires_grad=True) for r in (5.0, 7.0))
     for currents in (True, False):
         # Central differences of 1e-6 over conductances of 1e-2: their own error is some 1e-8 of the gradient.
-        assert torch.autograd.gradcheck(lambda *x, c=currents: solve_passive(*x, 5, 7, None, c), (g, v_word, v_bit))
+        inputs = g, v_word, v_bit, source, line
+        assert torch.autograd.gradcheck(lambda *x, c=currents: solve_passive(*x, None, c), inputs)
         with torch.no_grad():
             plain = solve_passive(g, v_word, v_bit, 5, 7, None, currents)
         close(solve_passive(g, v_word, v_bit, 5, 7, None, currents).detach(), plain, 1e-11)  # two ways to solve it
+    grounded = zeros(columns)
+    assert torch.autograd.gradcheck(lambda g, v, *r: solve_passive(g, v, grounded, *r), (g, v_word, source, line))
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4), (5, 3), (1, 4), (4, 1), (1, 1)])
+def test_gradients_of_effective_conductances_are_exact(shape):
+    g = (torch.rand(shape, dtype=torch.float64) * 1e-2).requires_grad_()
+    ohm = [torch.tensor(r, dtype=torch.float64, requires_grad=True) for r in (2.0, 3.0, 5.0, 7.0)]
+
+    def effective(g, word, bit, source, load):
+        return effective_conductances(g, (source, load), (word, bit))
+
+    # Differences of 1e-6 as above; gradients by resistances are some 1e-5 S / ohm.
+    assert torch.autograd.gradcheck(effective, (g, *ohm), atol=1e-9)
+    ideal = torch.autograd.functional.jacobian(effective_conductances, g)
+    identity = torch.eye(g.numel(), dtype=torch.float64).view(*shape, *shape)
+    torch.testing.assert_close(ideal, identity, rtol=0, atol=1e-14)  # ideal wires change nothing; 12 roundings
+
+
+def test_gradients_of_large_arrays_are_those_of_finite_differences():
+    """Beyond one block of the solver; the derivative along a random direction."""
+    g = (torch.rand(1, 40, 70, dtype=torch.float64) * 1e-3).requires_grad_()
+    ohm = torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64, requires_grad=True)
+    weights, direction = torch.randn_like(g), torch.randn_like(g) * g.detach()
+    turn = torch.tensor([0.5, -1.0, 0.7, 1.1], dtype=torch.float64)
+
+    def total(step):
+        return (weights * _wire_ops.effective_conductances(g + step * direction, ohm + step * turn)).sum()
+
+    slopes = torch.autograd.grad(total(0), (g, ohm))
+    expected = ((slopes[0] * direction).sum() + (slopes[1] * turn).sum()).item()
+    with torch.no_grad():
+        difference = ((total(1e-4) - total(-1e-4)) / 2e-4).item()
+    assert difference == pytest.approx(expected, rel=1e-6)  # 1e-8 of a third derivative, rounding of 1e-16 / 1e-4
+
+
+def test_effective_conductances_take_the_place_of_conductances():
+    g = torch.rand(2, 4, 3, dtype=torch.float64) * 1e-2
+    v = torch.randn(5, 4, dtype=torch.float64)
+    effective = effective_conductances(g, 5, 7)
+    for k in range(2):
+        close(v @ effective[k], solve_passive(g[k], v, zeros(3), 5, 7), 1e-14)  # the same solution
+        assert torch.equal(effective_conductances(g[k], 5, 7), effective[k])
+    expected = reference.effective_matrix(g[0].numpy(), word=2, bit=3, source=5, load=7)
+    close(effective_conductances(g[0], (5, 7), (2, 3)), expected)
+    assert effective_conductances(g.float(), 5).dtype == torch.float32
+
+
+def test_weights_can_be_trained_for_the_wires_that_they_meet():
+    """Mapped by ``naive_map``, read through wires, with a digital gain: descent regains most of what the wires cost."""
+    target = torch.randn(6, 8, dtype=torch.float64)
+    gain = (target.abs().max() / (1 / 1e3 - 1 / 1e5)).requires_grad_()
+    weight = target.clone().requires_grad_()
+    optimizer = torch.optim.Adam([{"params": [weight], "lr": 0.02}, {"params": [gain], "lr": 0.01 * gain.item()}])
+    losses = []
+    for _ in range(100):
+        positive, negative = memtorch.map.naive_map(weight, 1e3, 1e5, scheme=memtorch.bh.Scheme.DoubleColumn)
+        effective = effective_conductances(torch.stack([positive.t(), negative.t()]), 10, 10)
+        loss = (gain * (effective[0] - effective[1]) - target.t()).square().mean()
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert losses[-1] < 0.01 * losses[0]
 
 
 G, ROW, COLUMN = torch.ones(2, 3), torch.ones(2), torch.zeros(3)
@@ -241,13 +308,31 @@ def test_bad_arguments_are_named(arguments, message):
         solve_passive(*arguments)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((torch.ones(2),), "conductance_matrix .* must have shape"),
+        ((torch.ones(2, 2, dtype=torch.int64),), "conductance_matrix .* must hold floating-point numbers"),
+        ((torch.ones(0, 2),), "conductance_matrix .* at least one"),
+        ((-G,), "conductance_matrix .* must be in"),
+        ((G, -1), r"source_resistance \(-1 ohm\) must be a finite number >= 0"),
+        ((G, None, (1, 2, 3)), "line_resistance .* must be a number, or two"),
+        ((G, None, "1"), "line_resistance .* must be a finite number"),
+    ],
+)
+def test_bad_arguments_of_effective_conductances_are_named(arguments, message):
+    with pytest.raises(InvalidArgument, match=message):
+        effective_conductances(*arguments)
+
+
 def test_where_it_is_found():
     assert memtorch.bh.crossbar.Passive.solve_passive is solve_passive
     assert memtorch.bh.crossbar.solve_passive is solve_passive
 
 
 def test_the_operator_is_well_formed():
-    """Schema and fake registration, as torch checks them."""
-    g = torch.rand(2, 5, 3, dtype=torch.float64)
-    wires = torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64)
-    torch.library.opcheck(torch.ops.memtorch.effective_conductances.default, (g, wires))
+    """Schema, fake and autograd registration, as torch checks them."""
+    wires = torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64, requires_grad=True)
+    for dtype in (torch.float32, torch.float64):
+        g = torch.rand(2, 5, 3, dtype=dtype, requires_grad=True)
+        torch.library.opcheck(torch.ops.memtorch.effective_conductances.default, (g, wires))

@@ -88,6 +88,19 @@ def test_gradients_reach_the_voltages():
     close(grad, solved(crossbar).sum(1).expand(2, 4), 1e-11)
 
 
+def test_gradients_reach_conductances_that_require_them():
+    crossbar = written_crossbar(4, 3, (2, 2))
+    crossbar.conductance_matrix.requires_grad_()
+    v = torch.randn(2, 4, dtype=torch.float64)
+    weights = torch.randn(2, 3, dtype=torch.float64)
+    (grad,) = torch.autograd.grad((weights * crossbar.read(v, **RESISTANCES)).sum(), crossbar.conductance_matrix)
+    g = crossbar.conductance_matrix.detach().double().requires_grad_()
+    tiles = memtorch.bh.crossbar.Passive.effective_conductances(g, (5, 7), (2, 3))
+    currents = v @ torch.cat([torch.cat([tiles[0], tiles[1][:, :1]], 1), torch.cat([tiles[2], tiles[3][:, :1]], 1)])
+    (expected,) = torch.autograd.grad((weights * currents).sum(), g)
+    close(grad, expected)
+
+
 def test_only_tiles_that_changed_are_solved_again():
     crossbar = written_crossbar(8, 8, (4, 4))
     v = torch.randn(2, 8, dtype=torch.float64)
@@ -162,6 +175,7 @@ def test_bad_resistances_are_named_and_solve_nothing():
         {"source_resistance": (1, 2, 3)},
         {"source_resistance": (1, None)},
         {"line_resistance": 1e13},
+        {"line_resistance": torch.tensor(1.0, requires_grad=True)},
     ):
         with pytest.raises(memtorch.InvalidArgument, match=rf"\[read\] {next(iter(options))} "):
             crossbar.read(torch.ones(4), **options)

@@ -25,7 +25,7 @@ def naive_map(
     * single column: [-w_max, w_max] maps to [g_off, g_on]; the weight is proportional to g - g_m, where
       g_m = (g_on + g_off) / 2 is the conductance of the reference column.
 
-    Weights that are all zero give a difference of zero.
+    Weights that are all zero give a difference of zero. The result is differentiable by the weights, w_max included.
 
     Args:
         weight: Any shape and floating dtype, any strides.
@@ -50,6 +50,7 @@ def naive_map(
     if not weight.is_floating_point() or weight.numel() == 0 or weight.is_meta:
         must = "be floating point and not empty"
         invalid("naive_map", "weight", f"{weight.dtype}, shape {list(weight.shape)}, {weight.device}", must)
+    differentiable = weight.requires_grad and torch.is_grad_enabled()
     with torch.no_grad():
         w = weight.detach()
         w = w if w.dtype in (torch.float32, torch.float64) else w.float()
@@ -59,12 +60,15 @@ def naive_map(
         w_max = max(-low, high)
         if p_l is not None:
             w_max = _retained_maximum(w, w_max, p_l)
+        lines = [(g_off, g_on - g_off), (g_off, g_off - g_on)]
         if scheme is Scheme.SingleColumn:
-            return _linear(w, w_max, (g_on + g_off) / 2, (g_on - g_off) / 2, g_off, g_on)
-        return (
-            _linear(w, w_max, g_off, g_on - g_off, g_off, g_on),
-            _linear(w, w_max, g_off, g_off - g_on, g_off, g_on),
-        )
+            lines = [((g_on + g_off) / 2, (g_on - g_off) / 2)]
+        if not differentiable:
+            mapped = [_linear(w, w_max, *line, g_off, g_on) for line in lines]
+    if differentiable:
+        relative = _relative(weight.to(w.dtype), w_max)
+        mapped = [(middle + slope * relative).clamp(g_off, g_on) for middle, slope in lines]
+    return mapped[0] if len(mapped) == 1 else (mapped[0], mapped[1])
 
 
 def _conductance_range(r_on: float, r_off: float) -> tuple[float, float]:
@@ -95,3 +99,11 @@ def _linear(w: Tensor, w_max: float, middle: float, slope: float, lower: float, 
     if abs(scale) > torch.finfo(w.dtype).max:  # w_max is subnormal
         return torch.add(start.double(), w.double() / w_max, alpha=slope).clamp_(lower, upper).to(w.dtype)
     return torch.add(start, w, alpha=scale).clamp_(lower, upper)
+
+
+def _relative(w: Tensor, w_max: float) -> Tensor:
+    """W / w_max, differentiable also by the weights that w_max is the magnitude of."""
+    if w_max == 0:
+        return w * 0
+    magnitude = w.abs()
+    return w / magnitude[magnitude == w_max].mean()

@@ -7,20 +7,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from memtorch import _wire_ops
 from memtorch._errors import check_bool, check_float, check_int, check_tensor, invalid
-from memtorch._wire_ops import effective_conductances, node_voltages
 from memtorch.bh.crossbar._sweep import operating_point
-from memtorch.bh.crossbar._wires import MAX_OHM, check_conductances
+from memtorch.bh.crossbar._wires import MAX_OHM, check_conductances, resistance_pair
 
-__all__ = ["solve_passive"]
+__all__ = ["effective_conductances", "solve_passive"]
 
 
 def solve_passive(
     conductance_matrix: Tensor,
     V_WL: Tensor,
     V_BL: Tensor,
-    R_source: float,
-    R_line: float,
+    R_source: float | Tensor,
+    R_line: float | Tensor,
     n_input_batches: int | None = None,
     det_readout_currents: bool = True,
     use_bindings: bool = True,
@@ -30,7 +30,8 @@ def solve_passive(
 
     Word line i is driven by V_WL[i] through ``R_source`` at its first cell, bit line j is held at V_BL[j] through
     ``R_source`` at its last one; ``R_line`` lies between neighbouring cells of a line; the other ends are open. The
-    circuit is solved in float64. Differentiable by conductances and voltages.
+    circuit is solved in float64. Differentiable by conductances, voltages, and resistances that are
+    tensors.
 
     Args:
         conductance_matrix: Conductances (S) [rows, columns], each in [0, 1e6].
@@ -60,9 +61,7 @@ def solve_passive(
     v_word, v_bit = _voltages(op, "V_WL", V_WL, g.shape[0]), _voltages(op, "V_BL", V_BL, g.shape[1])
     single = v_word.dim() == v_bit.dim() == 1 and inputs is None
     v_word, v_bit = _batched(op, inputs, v_word, v_bit)
-    source = check_float(op, "R_source", R_source, 0, MAX_OHM, unit="ohm")
-    line = check_float(op, "R_line", R_line, 0, MAX_OHM, unit="ohm")
-    wires = torch.tensor([line, line, source, source], dtype=torch.float64)
+    source, line = _ohm(op, "R_source", R_source), _ohm(op, "R_line", R_line)
     wanted_currents = check_bool(op, "det_readout_currents", det_readout_currents)
     check_bool(op, "use_bindings", use_bindings)
     if cuda_malloc_heap_size is not None:
@@ -70,7 +69,8 @@ def solve_passive(
 
     dtype = torch.promote_types(torch.promote_types(g.dtype, v_word.dtype), v_bit.dtype)
     dtype = dtype if dtype.is_floating_point else torch.get_default_dtype()
-    result = _solve(g.double(), v_word.double(), v_bit.double(), wires.to(g.device), wanted_currents).to(dtype)
+    wires = torch.stack([line, line, source, source]).to(g.device)
+    result = _solve(g.double(), v_word.double(), v_bit.double(), wires, wanted_currents).to(dtype)
     return result.squeeze(0) if single else result
 
 
@@ -93,11 +93,53 @@ def _batched(op: str, inputs: int | None, v_word: Tensor, v_bit: Tensor) -> tupl
 
 def _solve(g: Tensor, v_word: Tensor, v_bit: Tensor, wires: Tensor, wanted_currents: bool) -> Tensor:
     """``solve_passive`` for checked arguments in float64."""
-    differentiable = torch.is_grad_enabled() and any(x.requires_grad for x in (g, v_word, v_bit))
-    if differentiable:
+    if wanted_currents and not v_bit.requires_grad and not bool(v_bit.any()):
+        return v_word @ _wire_ops.effective_conductances(g.unsqueeze(0), wires)[0]
+    if torch.is_grad_enabled() and any(x.requires_grad for x in (g, v_word, v_bit, wires)):
         volts, amperes = operating_point(g, v_word, v_bit, wires)
         return amperes.sum(1) if wanted_currents else volts
-    if wanted_currents and not bool(v_bit.any()):
-        return v_word @ effective_conductances(g.unsqueeze(0), wires)[0]
-    word, bit = node_voltages(g, v_word, v_bit, wires)
+    word, bit = _wire_ops.node_voltages(g, v_word, v_bit, wires)
     return ((word - bit) * g).sum(1) if wanted_currents else word - bit
+
+
+def _ohm(op: str, name: str, value: Any) -> Tensor:
+    """A checked resistance, float64 []; a tensor keeps its gradient."""
+    plain = value.detach() if isinstance(value, Tensor) else value
+    number = check_float(op, name, plain, 0, MAX_OHM, unit="ohm")
+    if isinstance(value, Tensor):
+        return value.to(torch.float64).reshape(())
+    return torch.tensor(number, dtype=torch.float64)
+
+
+def effective_conductances(
+    conductance_matrix: Tensor, source_resistance: Any = None, line_resistance: Any = None
+) -> Tensor:
+    """What arrays with resistive wires conduct from the drivers of their word lines to the sense ends of bit lines.
+
+    With these in place of the conductances, currents are a product as with ideal wires. Differentiable by conductances,
+    and by resistances that are tensors: to train weights for the wires that they will meet.
+
+    Args:
+        conductance_matrix: Conductances (S) [rows, columns], or [arrays, rows, columns], each in [0, 1e6].
+        source_resistance: Resistance between a source and its line (ohm), or a pair: at the word lines, at the sense
+            ends of the bit lines; None: 0.
+        line_resistance: Resistance of a line between neighbouring cells (ohm), or a pair: of word lines, of bit lines;
+            None: 0.
+
+    Returns:
+        Effective conductances (S) in the shape and dtype of the conductances, solved in float64.
+
+    Raises:
+        InvalidArgument: Another shape, values that are not finite, or out of range.
+    """
+    op = "effective_conductances"
+    tiled = isinstance(conductance_matrix, Tensor) and conductance_matrix.dim() == 3
+    g = check_tensor(op, "conductance_matrix", conductance_matrix, (-1, -1, -1) if tiled else (-1, -1))
+    if g.numel() == 0 or not g.is_floating_point():
+        invalid(op, "conductance_matrix", f"{g.dtype} {list(g.shape)}", "hold floating-point numbers, at least one")
+    check_conductances(op, "conductance_matrix", g)
+    given = ("source_resistance", source_resistance), ("line_resistance", line_resistance)
+    (source, load), (word, bit) = ([_ohm(op, name, v) for v in resistance_pair(op, name, pair)] for name, pair in given)
+    wires = torch.stack([word, bit, source, load]).to(g.device)
+    result = _wire_ops.effective_conductances(g.double() if tiled else g.double().unsqueeze(0), wires).to(g.dtype)
+    return result if tiled else result.squeeze(0)

@@ -17,7 +17,7 @@ from memtorch import _ops
 from memtorch._errors import check_float, invalid
 from memtorch._wire_ops import effective_conductances
 
-__all__ = ["MAX_OHM", "SolvedWires", "WiredTiles", "Wires", "check_conductances"]
+__all__ = ["MAX_OHM", "SolvedWires", "WiredTiles", "Wires", "check_conductances", "resistance_pair"]
 
 # As the engine has them: within these bounds no intermediate value of a solution overflows.
 MAX_OHM = 1e12
@@ -63,8 +63,10 @@ class Wires(NamedTuple):
         Raises:
             InvalidArgument: Not a number or a pair of numbers in [0, 1e12].
         """
-        source, load = _pair(op, "source_resistance", source_resistance)
-        word, bit = _pair(op, "line_resistance", line_resistance)
+        given = ("source_resistance", source_resistance), ("line_resistance", line_resistance)
+        (source, load), (word, bit) = (
+            [_fixed(op, name, number) for number in resistance_pair(op, name, value)] for name, value in given
+        )
         wires = Wires(word, bit, source, load)
         return wires if any(wires) else None
 
@@ -73,16 +75,22 @@ class Wires(NamedTuple):
         return torch.tensor(self, dtype=torch.float64)
 
 
-def _pair(op: str, name: str, value: Any) -> tuple[float, float]:
+def resistance_pair(op: str, name: str, value: Any) -> tuple[Any, Any]:
+    """(of word lines, of bit lines), not checked any further: a pair as it is, one value twice, None as 0."""
     if value is None:
         return 0.0, 0.0
     if not isinstance(value, (Sequence, torch.Size)) or isinstance(value, (str, bytes)):
-        number = check_float(op, name, value, 0, MAX_OHM, unit="ohm")
-        return number, number
+        return value, value
     if len(value) != 2:
         invalid(op, name, value, "be a number, or two: of word lines and of bit lines", "ohm")
-    word, bit = (check_float(op, name, number, 0, MAX_OHM, unit="ohm") for number in value)
-    return word, bit
+    return value[0], value[1]
+
+
+def _fixed(op: str, name: str, value: Any) -> float:
+    if isinstance(value, Tensor) and value.requires_grad:
+        must = "not require a gradient here; memtorch.bh.crossbar.Passive.effective_conductances gives it"
+        invalid(op, name, value, must, "ohm")
+    return check_float(op, name, value, 0, MAX_OHM, unit="ohm")
 
 
 class SolvedWires(NamedTuple):
@@ -182,7 +190,8 @@ class WiredTiles:
             wires: Resistances of the wires of every tile; None: ideal wires.
 
         Returns:
-            The conductances themselves for ideal wires; else float64, without gradient, not to be written.
+            The conductances themselves for ideal wires; else float64, not to be written. Where the conductances
+            require a gradient, it is solved anew, with its gradient.
 
         Raises:
             InvalidArgument: Conductances that are not in [0, 1e6] S.
@@ -190,6 +199,8 @@ class WiredTiles:
         g: Tensor = self.conductance_matrix
         if wires is None:
             return g
+        if g.requires_grad and torch.is_grad_enabled():
+            return effective_conductances(g.view(-1, *g.shape[-2:]), wires.tensor()).view(g.shape)
         if self._solved is None or self._solved.wires != wires:
             self._solved = _EffectiveTiles(wires)
         return self._solved.of(g.view(-1, *g.shape[-2:])).view(g.shape)
