@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-NAMES = ("devices", "patching", "layers", "recurrent", "programming", "nonidealities", "nonlinear", "wires")
+NAMES = ("devices", "patching", "layers", "recurrent", "programming", "nonidealities", "nonlinear", "wires", "wired_layers")
 
 
 def processor() -> str:
