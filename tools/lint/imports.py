@@ -14,8 +14,9 @@ import sys
 WRAPPERS = {"_errors.py", "_ops.py", "_read_ops.py", "_wire_ops.py", "bh/_device_array.py"}
 # What a file below the first folder must not import.
 FORBIDDEN = {
-    "bh": ("memtorch.map", "memtorch.mn"),
-    "map": ("memtorch.mn",),
+    "bh": ("memtorch.map", "memtorch.mn", "memtorch.analysis"),
+    "map": ("memtorch.mn", "memtorch.analysis"),
+    "mn": ("memtorch.analysis",),
 }
 
 

@@ -6,7 +6,20 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-__all__ = ["LayerSummary", "PatchReport", "summary"]
+__all__ = ["LayerSummary", "PatchReport", "aligned", "summary"]
+
+
+def aligned(rows: list[list[str]], texts: int) -> str:
+    """Rows of cells as lines: the first ``texts`` columns flush left, numbers flush right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if column < texts else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells))
+    return "\n".join(lines)
 
 
 class LayerSummary(NamedTuple):
@@ -31,14 +44,7 @@ class PatchReport(tuple[LayerSummary, ...]):
         return LayerSummary("total", f"{len(self)} layer{'' if len(self) == 1 else 's'}", *counts)
 
     def __str__(self) -> str:
-        rows = [LayerSummary._fields, *([str(field) for field in row] for row in (*self, self.total))]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = []
-        for row in rows:
-            texts = [field.ljust(width) for field, width in zip(row[:2], widths, strict=False)]
-            numbers = [field.rjust(width) for field, width in zip(row[2:], widths[2:], strict=True)]
-            lines.append("  ".join(texts + numbers))
-        return "\n".join(lines)
+        return aligned([list(LayerSummary._fields), *([str(field) for field in row] for row in (*self, self.total))], 2)
 
     __repr__ = __str__
 
