@@ -9,8 +9,9 @@ from torch import Tensor
 
 from memtorch import _engine
 from memtorch._ops import engine_threads
+from memtorch._wire_sweep import operating_point
 
-__all__ = ["effective_conductances", "node_voltages"]
+__all__ = ["device_voltages", "effective_conductances"]
 
 # Largest current that Kirchhoff's law may lack at a node, in parts of the largest device current. The first is what
 # rounding leaves of usual circuits. Where wires resist a million times as much as devices it leaves more; the second is
@@ -100,8 +101,7 @@ def _(g: Tensor, wires: Tensor, upstream: Tensor) -> Tensor:
 
 def _segment_currents(g: Tensor, v_word: Tensor, v_bit: Tensor, wires: Tensor) -> tuple[Tensor, ...]:
     """Currents (A) through the segments of word lines, of bit lines, at the drivers, at the sense ends."""
-    word, bit = node_voltages(g, v_word, v_bit, wires)
-    devices = g * (word - bit)
+    devices = device_voltages(g, v_word, v_bit, wires)[1]
     along = devices.flip(2).cumsum(2).flip(2)  # through the segment before each cell
     down = devices.cumsum(1)  # through the segment behind each cell
     return along[:, :, 1:], down[:, :-1], along[:, :, 0], down[:, -1]
@@ -123,33 +123,33 @@ def _effective_backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]
 effective_conductances.register_autograd(_effective_backward, setup_context=_keep_inputs)
 
 
-def node_voltages(g: Tensor, v_word: Tensor, v_bit: Tensor, wires: Tensor) -> tuple[Tensor, Tensor]:
-    """Voltages at every node of an array with resistive wires, without gradient.
+def device_voltages(g: Tensor, v_word: Tensor, v_bit: Tensor, wires: Tensor) -> tuple[Tensor, Tensor]:
+    """Voltages across the devices of an array with resistive wires and their currents, without gradient.
 
     Args:
-        g: Conductances of the devices (S) [rows, columns].
-        v_word: Voltages of the drivers (V) [inputs, rows].
-        v_bit: Voltages of the sense ends (V) [inputs, columns].
+        g: Conductances of the devices (S) [rows, columns], float64.
+        v_word: Voltages of the drivers (V) [inputs, rows], float64.
+        v_bit: Voltages of the sense ends (V) [inputs, columns], float64.
         wires: As ``effective_conductances``.
 
     Returns:
-        Voltages of the word lines and of the bit lines at the cells (V), [inputs, rows, columns] float64 each.
+        Voltages from word line to bit line (V) and currents (A), [inputs, rows, columns] each.
 
     Raises:
         InvalidArgument: A conductance or resistance out of range, or a voltage that is not finite.
-        RuntimeError: Kirchhoff's law does not hold to 1e-10.
     """
-    device = g.device
-    g, v_word, v_bit = (x.detach().to("cpu", torch.float64).contiguous() for x in (g, v_word, v_bit))
-    word, bit = (g.new_empty(len(v_word), *g.shape) for _ in range(2))
-    residual = g.new_empty(len(v_word))
+    g, v_word, v_bit, wires = (x.detach() for x in (g, v_word, v_bit, wires))
+    host, words, bits = (x.cpu().contiguous() for x in (g, v_word, v_bit))
+    word, bit = (host.new_empty(len(words), *g.shape) for _ in range(2))
+    residual = host.new_empty(len(words))
     solver = _engine.GridSolver(*g.shape, *wires.tolist())
     engine_threads()
     for tolerance in _TOLERANCES:
         try:
-            solver.solve_nodes(g, v_word, v_bit, word, bit, residual, tolerance=tolerance)
-            break
+            solver.solve_nodes(host, words, bits, word, bit, residual, tolerance=tolerance)
         except RuntimeError:
-            if tolerance == _TOLERANCES[-1]:
-                raise
-    return word.to(device), bit.to(device)
+            continue
+        across = (word - bit).to(g.device)
+        return across, g * across
+    # Rounding keeps the iteration above its tolerance, as with shorts between wires of kilohms: by elimination.
+    return operating_point(g, v_word, v_bit, wires)

@@ -174,6 +174,10 @@ CROSSBAR = Made(crossbar)
 LAYER = Made(linear)
 MODEL = Made(lambda: patched(nn.Linear(4, 3)))
 
+CONDUCTANCES = Made(lambda: torch.linspace(1e-3, 2e-2, 12).view(4, 3))
+PASSIVE = {"V_WL": tensor(4), "V_BL": tensor(3), "R_source": 1.0, "R_line": 2.0}
+TILE = {"array": CROSSBAR, "v": tensor(4), "source_resistance": 1.0, "line_resistance": 2.0, "tile": 1}
+
 ROWS: dict[str, Row] = {
     # ---- memtorch.utils
     "clip": by_name("clip", value=1.0, lower=0.0, upper=2.0),
@@ -211,6 +215,17 @@ ROWS: dict[str, Row] = {
         tile_shape=(2, 2),
     ),
     "simulate_matmul": by_name("simulate_matmul", input=tensor(2, 4), crossbar=CROSSBAR),
+    "solve_passive": by_name("solve_passive", conductance_matrix=CONDUCTANCES, **PASSIVE),
+    "solve_passive of voltages": by_name(
+        "solve_passive", conductance_matrix=CONDUCTANCES, **PASSIVE, det_readout_currents=False
+    ),
+    "effective_conductances": method(
+        lambda: memtorch.bh.crossbar.Passive,
+        "effective_conductances",
+        conductance_matrix=CONDUCTANCES,
+        source_resistance=1.0,
+        line_resistance=(2.0, 3.0),
+    ),
     "gen_programming_signal": by_name("gen_programming_signal", **PULSES),
     "naive_program": by_name("naive_program", crossbar=CROSSBAR, point=(0, 0, 0), conductance=5e-3, **VTEAM_PULSES),
     "Tile": by_name("Tile", tile_shape=(2, 2), patch_num=None),
@@ -234,6 +249,10 @@ ROWS: dict[str, Row] = {
         mat_b_shape=(4, 3),
     ),
     "tiled_inference": by_name("tiled_inference", input=tensor(2, 4), m=LAYER, transistor=True),
+    # ---- memtorch.analysis
+    "ir_drop": method(lambda: memtorch.analysis, "ir_drop", **TILE),
+    "spice_netlist": method(lambda: memtorch.analysis, "spice_netlist", **TILE),
+    "wire_report": method(lambda: memtorch.analysis, "wire_report", model=LAYER, voltage=0.5),
     # ---- memtorch.mn
     "Linear": layer_row("Linear", "linear_layer", lambda: nn.Linear(4, 3)),
     "Conv1d": layer_row("Conv1d", "convolutional_layer", lambda: nn.Conv1d(2, 3, 2)),
@@ -255,6 +274,8 @@ ROWS: dict[str, Row] = {
     "Linear.forward with converters": method(
         lambda: linear(ADC_resolution=4, quant_method="linear"), "forward", input=tensor(2, 4)
     ),
+    "Linear.forward with wires": method(lambda: linear(line_resistance=2.0), "forward", input=tensor(2, 4)),
+    "Linear.line_resistance =": assignment(linear, "line_resistance", (1.0, 2.0)),
     "Linear.tune": method(linear, "tune", input_shape=5),
     "Linear.transform_output =": assignment(linear, "transform_output", Made(memtorch.map.LinearTransfer)),
     "Linear.max_input_voltage =": assignment(linear, "max_input_voltage", 0.3),

@@ -16,6 +16,7 @@ from torch import nn
 import memtorch
 from memtorch.bh import gen_tiles, tile_matmul, tile_matmul_row, tiled_inference
 from memtorch.bh.crossbar import Crossbar
+from memtorch.bh.nonideality.NonLinear import apply_non_linear
 
 # Of word and bit lines between cells, at the drivers, at the sense ends: all different, so that none can stand for
 # another. VTEAM devices have 50 to 1000 ohm.
@@ -293,6 +294,51 @@ def test_tuning_sees_the_wires():
     layer.tune()
     # A scalar cannot make up for what differs from cell to cell, but for the mean loss.
     assert (layer(x) - digital).square().mean() < 0.5 * untuned
+
+
+# ---- Non-linear reads ----
+
+
+@pytest.mark.parametrize("scheme", [DOUBLE, SINGLE])
+@pytest.mark.parametrize("adc", [{}, {"ADC_resolution": 6, "quant_method": "linear"}])
+def test_frozen_reads_of_ohmic_devices_see_the_wires(scheme, adc):
+    layer = patched(nn.Linear(7, 5), tile_shape=(3, 2), scheme=scheme, **RESISTANCES, **adc)
+    x = torch.randn(4, 7)
+    linear = layer.read(x)
+    apply_non_linear(layer, sweep_duration=1.0, sweep_voltage_signal_amplitude=10.0, sweep_voltage_signal_frequency=1)
+    close(layer.read(x), linear)
+    # With few states devices conduct what the nearest state does, and the wires meet that.
+    apply_non_linear(
+        layer,
+        sweep_duration=1.0,
+        sweep_voltage_signal_amplitude=10.0,
+        sweep_voltage_signal_frequency=1,
+        num_conductance_states=4,
+    )
+    states = torch.linspace(1 / 1000, 1 / 50, 4)
+    for crossbar in layer.crossbars:
+        g = crossbar.conductance_matrix
+        g.copy_(states[(g.unsqueeze(-1) - states).abs().argmin(-1)])
+    few = layer.read(x)
+    layer.non_linear = None
+    close(few, layer.read(x))
+
+
+@pytest.mark.parametrize(
+    ("model", "options"), [("Stanford_PKU", {}), ("VTEAM", {"simulate": True}), ("Data_Driven", {})]
+)
+def test_other_non_linear_reads_refuse_resistive_wires(model, options):
+    sweep = {} if options else dict.fromkeys(("sweep_duration", "sweep_voltage_signal_frequency"), 1)
+    sweep |= {} if options else {"sweep_voltage_signal_amplitude": 1.0}
+    layer = patched(nn.Linear(3, 2), model=getattr(memtorch.bh.memristor, model))
+    apply_non_linear(layer, **sweep, **options)
+    layer.line_resistance = 1.0
+    before = layer.crossbars[0].conductance_matrix.clone()
+    with pytest.raises(memtorch.InvalidArgument, match=rf"resistances of wires .*{model}.* must be None"):
+        layer(torch.ones(1, 3) * 0.1)
+    assert torch.equal(layer.crossbars[0].conductance_matrix, before)
+    layer.line_resistance = None
+    assert layer(torch.ones(1, 3) * 0.1).isfinite().all()
 
 
 # ---- Products of tiles ----

@@ -15,7 +15,17 @@ from pathlib import Path
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-NAMES = ("devices", "patching", "layers", "recurrent", "programming", "nonidealities", "nonlinear", "wires", "wired_layers")
+NAMES = (
+    "devices",
+    "patching",
+    "layers",
+    "recurrent",
+    "programming",
+    "nonidealities",
+    "nonlinear",
+    "wires",
+    "wired_layers",
+)
 
 
 def processor() -> str:

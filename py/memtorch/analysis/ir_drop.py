@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from memtorch._wire_ops import node_voltages
+from memtorch._wire_ops import device_voltages
 from memtorch.analysis._circuit import Circuit, circuit
 from memtorch.bh.crossbar import Crossbar
 
@@ -78,7 +78,6 @@ def ir_drop(
 
     Raises:
         InvalidArgument: Shapes that do not fit, or values out of range.
-        RuntimeError: A solution that does not hold Kirchhoff's law to 1e-10.
     """
     return solve(circuit("ir_drop", array, v, source_resistance, line_resistance, tile))
 
@@ -87,9 +86,8 @@ def solve(tile: Circuit) -> IRDrop:
     """The solution of a checked circuit."""
     g, v, wires = tile
     columns = g.shape[1]
-    word, bit = node_voltages(g, v.unsqueeze(0), v.new_zeros(1, columns), wires.tensor())
-    across = (word - bit)[0]
-    amperes = g * across
+    solution = device_voltages(g, v.unsqueeze(0), v.new_zeros(1, columns), wires.tensor())
+    across, amperes = (part[0] for part in solution)
     ideal = v.unsqueeze(1).expand(-1, columns)
     device_power = amperes * across
     along = amperes.flip(1).cumsum(1).flip(1).square()  # through the segment before each cell

@@ -76,7 +76,6 @@ def wire_report(model: nn.Module, voltage: float = 1.0) -> WireReport:
 
     Raises:
         InvalidArgument: Not a module, or one without memristive layers; a voltage that is not finite.
-        RuntimeError: A solution that does not hold Kirchhoff's law to 1e-10.
     """
     op = "wire_report"
     if not isinstance(model, nn.Module):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from memtorch import _wire_ops
 from memtorch._errors import check_bool, check_float, check_int, check_tensor, invalid
-from memtorch.bh.crossbar._sweep import operating_point
+from memtorch._wire_sweep import operating_point
 from memtorch.bh.crossbar._wires import MAX_OHM, check_conductances, resistance_pair
 
 __all__ = ["effective_conductances", "solve_passive"]
@@ -50,7 +50,6 @@ def solve_passive(
 
     Raises:
         InvalidArgument: Shapes that do not fit, values that are not finite, or out of range.
-        RuntimeError: A solution that does not hold Kirchhoff's law to 1e-10, which is not returned.
     """
     op = "solve_passive"
     g = check_tensor(op, "conductance_matrix", conductance_matrix, (-1, -1))
@@ -84,6 +83,8 @@ def _batched(op: str, inputs: int | None, v_word: Tensor, v_bit: Tensor) -> tupl
     given = {"V_WL": v_word, "V_BL": v_bit}
     counts = {name: v.shape[0] for name, v in given.items() if v.dim() == 2}
     expected = inputs if inputs is not None else next(iter(counts.values()), 1)
+    if not counts and expected != 1:
+        invalid(op, "n_input_batches", expected, "be 1 or None for single vectors")
     for name, count in counts.items():
         if count != expected:
             invalid(op, name, f"{count} inputs", f"hold {expected} inputs, as the other arguments do")
@@ -95,11 +96,10 @@ def _solve(g: Tensor, v_word: Tensor, v_bit: Tensor, wires: Tensor, wanted_curre
     """``solve_passive`` for checked arguments in float64."""
     if wanted_currents and not v_bit.requires_grad and not bool(v_bit.any()):
         return v_word @ _wire_ops.effective_conductances(g.unsqueeze(0), wires)[0]
-    if torch.is_grad_enabled() and any(x.requires_grad for x in (g, v_word, v_bit, wires)):
-        volts, amperes = operating_point(g, v_word, v_bit, wires)
-        return amperes.sum(1) if wanted_currents else volts
-    word, bit = _wire_ops.node_voltages(g, v_word, v_bit, wires)
-    return ((word - bit) * g).sum(1) if wanted_currents else word - bit
+    differentiable = torch.is_grad_enabled() and any(x.requires_grad for x in (g, v_word, v_bit, wires))
+    solve = operating_point if differentiable else _wire_ops.device_voltages
+    volts, amperes = solve(g, v_word, v_bit, wires)
+    return amperes.sum(1) if wanted_currents else volts
 
 
 def _ohm(op: str, name: str, value: Any) -> Tensor:
