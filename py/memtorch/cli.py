@@ -182,6 +182,22 @@ def _add_demo_options(parser: argparse.ArgumentParser) -> None:
         type=_number(int, 2, 65_536),
         metavar="COUNT",
     )
+    add(
+        "--line-resistance",
+        "resistances of a word or bit line between neighbouring cells, in ohm",
+        default.line_resistance,
+        nargs="*",
+        type=_number(float, 0, 1e6),
+        metavar="OHM",
+    )
+    add(
+        "--wire-tiles",
+        "sides of the square tiles for which each line resistance is solved",
+        default.wire_tiles,
+        nargs="*",
+        type=_number(int, 1, 1024),
+        metavar="SIZE",
+    )
     add("--epochs", "passes over the training images", default.epochs, type=_number(int, 1, 1000), metavar="N")
 
 
@@ -228,6 +244,8 @@ def _demo(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             quant_method=options.quant_method,
             variability=tuple(options.variability),
             states=tuple(options.states),
+            line_resistance=tuple(options.line_resistance),
+            wire_tiles=tuple(options.wire_tiles),
         )
     )
     draws: list[Draw] = []

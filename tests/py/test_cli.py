@@ -57,6 +57,8 @@ def status_and_lines(arguments: list[str], capsys: pytest.CaptureFixture[str]) -
         (["demo", "--variability", "nan"], "0 to 100"),
         (["demo", "--variability", "101"], "0 to 100"),
         (["demo", "--states", "1"], "2 to"),
+        (["demo", "--line-resistance", "-1"], "a number from 0 to"),
+        (["demo", "--wire-tiles", "0"], "1 to 1024"),
         (["demo", "--epochs", "0"], "1 to"),
         (["models", "--nonsense"], "--nonsense"),
     ],
@@ -119,6 +121,8 @@ def test_help_explains_every_option_with_its_default(capsys: pytest.CaptureFixtu
         "--quant-method": "linear",
         "--variability": "10 30 50",
         "--states": "10 4",
+        "--line-resistance": "0.01 0.03 0.1",
+        "--wire-tiles": "32 64 128",
         "--epochs": "20",
     }
     assert set(explained) == {*expected, "--help", "--quick"}
@@ -175,7 +179,7 @@ def test_an_interrupt_leaves_what_is_finished(
     assert "interrupted after 2 of" in captured.err
     assert "8-bit ADC" in captured.out
     rows = (tmp_path / "results.csv").read_text().splitlines()[1:]
-    assert [row.split(",")[:4] for row in rows] == [["adc", "8", "1", "97.5"], ["adc", "7", "1", "96"]]
+    assert [row.split(",")[:5] for row in rows] == [["adc", "8", "", "1", "97.5"], ["adc", "7", "", "1", "96"]]
     pictures = {path.name for path in tmp_path.glob("*.png")}
     assert pictures == {"accuracy_adc.png", "hysteresis.png"}
 
@@ -232,7 +236,7 @@ def test_a_demo_whose_reader_has_left_writes_every_file(tmp_path: pathlib.Path) 
     status, error = run_into_a_closed_pipe("demo", "--epochs", "1", "--draws", "1", "--output", str(tmp_path))
     assert status == 0
     assert "rror" not in error
-    assert len(list(tmp_path.glob("*.png"))) == 4
+    assert len(list(tmp_path.glob("*.png"))) == 6
 
 
 @pytest.mark.parametrize("columns", ["20", "60"])
@@ -286,9 +290,16 @@ def test_the_quick_demo_prints_a_plain_table_and_writes_every_file(tmp_path: pat
     )
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout + done.stderr  # no colours, no cursor movements
-    for label in ("digital network", "ideal crossbars", "4-bit ADC", "variability 50 %", "4 conductance states"):
+    for label in (
+        "digital network",
+        "ideal crossbars",
+        "4-bit ADC",
+        "variability 50 %",
+        "4 conductance states",
+        "wire 0.1 ohm",
+    ):
         assert label in done.stdout
     assert "training the network" in done.stderr
     expected = {"results.csv", "draws.csv", "options.json", "accuracy_adc.png", "accuracy_variability.png"}
-    expected |= {"conductance.png", "hysteresis.png"}
+    expected |= {"accuracy_wires.png", "ir_drop.png", "conductance.png", "hysteresis.png"}
     assert {path.name for path in tmp_path.iterdir()} == expected

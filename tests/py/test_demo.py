@@ -97,6 +97,33 @@ def test_fewer_states_are_worse_and_devices_are_left_in_no_other(draws: list[Dra
             assert distance.max() < 1e-8  # float32 rounding of at most 0.02 S: 1.2e-9
 
 
+def test_wires_cost_more_the_longer_and_the_more_resistive_they_are(draws: list[Draw]) -> None:
+    deviation = {(s.experiment.setting, s.experiment.tile): s.deviation for s in of(draws, "wires")}
+    assert sorted(deviation) == [(ohm, side) for ohm in OPTIONS.line_resistance for side in OPTIONS.wire_tiles]
+    for ohm in OPTIONS.line_resistance:
+        assert sorted(OPTIONS.wire_tiles, key=lambda side: deviation[ohm, side]) == list(OPTIONS.wire_tiles)
+    for side in OPTIONS.wire_tiles:
+        assert sorted(OPTIONS.line_resistance, key=lambda ohm: deviation[ohm, side]) == list(OPTIONS.line_resistance)
+
+
+def test_the_lost_voltage_is_that_of_the_tile_and_grows_away_from_drivers_and_senses(draws: list[Draw]) -> None:
+    for draw in draws:
+        assert (draw.drop is not None) == (draw.experiment.kind == "wires")
+        if draw.drop is not None:
+            assert draw.drop.shape == (draw.experiment.tile, draw.experiment.tile)
+            assert 0 < draw.drop.min() < draw.drop.max() < 1  # of 1 V
+            assert draw.drop[-1, 0] < 0.1 * draw.drop[0, -1]  # next to a driver and a sense, and farthest from both
+
+
+def test_ideal_wires_lose_nothing() -> None:
+    options = StudyOptions(epochs=1, adc_bits=(), variability=(), states=(), line_resistance=(0,), wire_tiles=(64,))
+    *_, tuned, wired = Study(options).run()
+    assert wired.drop is not None
+    assert wired.drop.max() < 1e-12  # a solution's residual
+    # float32: both are fits to the same readout, by way of the same weights or of their sums over tiles.
+    assert abs(wired.deviation - tuned.deviation) < 1e-5
+
+
 def test_variable_devices_stay_within_their_range(draws: list[Draw]) -> None:
     strongest = next(d for d in draws if d.experiment == Experiment("variability", 50) and d.conductance is not None)
     assert strongest.conductance is not None
@@ -120,7 +147,7 @@ def test_the_bounds_of_a_variable_device_never_cross(model: type) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_device_model_runs_through_the_study(model: type) -> None:
-    options = StudyOptions(model=model, epochs=1, draws=1, adc_bits=(8,), variability=(50,), states=(4,))
+    options = StudyOptions(model=model, epochs=1, draws=1, adc_bits=(8,), variability=(50,), states=(4,), wire_tiles=())
     found = list(Study(options).run())
     assert len(found) == 6
     assert all(math.isfinite(draw.deviation) for draw in found)
@@ -130,7 +157,7 @@ def test_every_device_model_runs_through_the_study(model: type) -> None:
 
 
 def test_the_same_seed_gives_the_same_results_and_the_tiling_changes_no_device() -> None:
-    options = StudyOptions(epochs=1, draws=2, adc_bits=(), variability=(30,), states=())
+    options = StudyOptions(epochs=1, draws=2, adc_bits=(), variability=(30,), states=(), wire_tiles=())
     before = torch.get_rng_state()
     first, second = list(Study(options).run()), list(Study(options).run())
     assert torch.equal(torch.get_rng_state(), before)
@@ -150,7 +177,7 @@ def test_the_same_seed_gives_the_same_results_and_the_tiling_changes_no_device()
 
 def test_a_step_is_announced_before_each_epoch_and_each_draw() -> None:
     labels: list[str] = []
-    study = Study(StudyOptions(epochs=2, draws=2, adc_bits=(8, 8), variability=(10,), states=()))
+    study = Study(StudyOptions(epochs=2, draws=2, adc_bits=(8, 8), variability=(10,), states=(), wire_tiles=()))
     assert len(list(study.run(labels.append))) == study.evaluations == 6  # a repeated setting counts once
     assert len(labels) == study.steps == 8
     assert labels[:3] == ["training the network", "training the network", "digital network"]
@@ -167,11 +194,12 @@ def some_draws() -> list[Draw]:
         Draw(Experiment("ideal"), 0, 99.0, 1e-7, cells),
         Draw(Experiment("variability", 10), 0, 98.0, 0.1, cells),
         Draw(Experiment("variability", 10), 1, 96.0, 0.3),
+        Draw(Experiment("wires", 0.1, 64), 0, 97.0, 0.2, drop=np.outer(cells, cells)),
     ]
 
 
 def test_a_summary_holds_mean_deviation_and_range() -> None:
-    summary = report.summarize(some_draws())[-1]
+    summary = report.summarize(some_draws())[-2]
     assert (summary.draws, summary.mean, summary.lowest, summary.highest) == (2, 97.0, 96.0, 98.0)
     assert summary.std == pytest.approx(math.sqrt(2), rel=1e-15)  # sample standard deviation of 98 and 96
     assert summary.deviation == pytest.approx(0.2, rel=1e-15)
@@ -192,10 +220,11 @@ def test_the_csv_files_hold_summaries_and_draws(tmp_path: pathlib.Path) -> None:
     results, single = report.write_csv(tmp_path, some_draws())
     with results.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["experiment"] for row in rows] == ["digital", "ideal", "variability"]
+    assert [row["experiment"] for row in rows] == ["digital", "ideal", "variability", "wires"]
     assert rows[2] == {
         "experiment": "variability",
         "setting": "10",
+        "tile": "",
         "draws": "2",
         "accuracy_mean_pct": "97",
         "accuracy_std_pct": "1.41421",
@@ -203,9 +232,10 @@ def test_the_csv_files_hold_summaries_and_draws(tmp_path: pathlib.Path) -> None:
         "accuracy_max_pct": "98",
         "logit_deviation": "0.2",
     }
+    assert (rows[3]["setting"], rows[3]["tile"]) == ("0.1", "64")
     assert rows[0]["setting"] == rows[0]["accuracy_std_pct"] == ""
     with single.open(newline="") as file:
-        assert [row["accuracy_pct"] for row in csv.DictReader(file)] == ["99", "99", "98", "96"]
+        assert [row["accuracy_pct"] for row in csv.DictReader(file)] == ["99", "99", "98", "96", "97"]
 
 
 def test_the_options_are_recorded(tmp_path: pathlib.Path) -> None:
@@ -228,7 +258,7 @@ def test_only_the_plots_with_data_are_written_and_of_the_others_only_those_of_an
 
 def test_every_plot_is_a_picture_with_something_on_it(tmp_path: pathlib.Path, draws: list[Draw]) -> None:
     paths = write_plots(tmp_path, draws)
-    assert len(paths) == 4
+    assert len(paths) == 6
     for path in paths:
         pixels = imread(path)
         assert pixels.shape[0] > 500

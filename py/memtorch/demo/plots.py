@@ -46,6 +46,8 @@ def write_plots(folder: Path, draws: Sequence[Draw]) -> list[Path]:
     figures = {
         "accuracy_adc.png": plot_adc(summaries),
         "accuracy_variability.png": plot_variability(summaries, draws),
+        "accuracy_wires.png": plot_wires(summaries),
+        "ir_drop.png": plot_drop(draws),
         "conductance.png": plot_conductance(draws),
         "hysteresis.png": plot_hysteresis(MODELS),
     }
@@ -107,6 +109,47 @@ def plot_variability(summaries: Sequence[Summary], draws: Iterable[Draw]) -> Fig
     )
     _accuracy_limits(axes, [accuracy for _, accuracy in points])
     axes.legend(loc="lower left")
+    return figure
+
+
+def plot_wires(summaries: Sequence[Summary]) -> Figure | None:
+    """Accuracy against the resistance of the wires, a line for each size of tiles; None without such an experiment."""
+    found = [summary for summary in summaries if summary.experiment.kind == "wires"]
+    if not found:
+        return None
+    figure, axes = _figure()
+    _digital_line(axes, summaries)
+    sides = sorted({summary.experiment.tile or 0 for summary in found})
+    for side, shade in zip(sides, np.linspace(0.35, 1, len(sides)), strict=True):
+        points = sorted((s.experiment.setting or 0, s.mean) for s in found if s.experiment.tile == side)
+        ohm, accuracy = zip(*points, strict=True)
+        axes.plot(ohm, accuracy, "o-", color=BLUE, alpha=shade, label=f"tiles {side}x{side}")
+    if min(summary.experiment.setting or 0 for summary in found) > 0:
+        axes.set_xscale("log")
+    axes.set(
+        title="Resistive wires, solved exactly",
+        xlabel="Resistance of a line between neighbouring cells (ohm)",
+        ylabel="Test accuracy (%)",
+    )
+    _accuracy_limits(axes, [summary.mean for summary in found])
+    axes.legend(loc="lower left")
+    return figure
+
+
+def plot_drop(draws: Iterable[Draw]) -> Figure | None:
+    """Maps of the lost voltage in the largest tile, one for each line resistance; None without such an experiment."""
+    found = [draw for draw in draws if draw.drop is not None]
+    if not found:
+        return None
+    side = max(draw.experiment.tile or 0 for draw in found)
+    shown = [draw for draw in found if draw.experiment.tile == side]
+    figure = Figure(figsize=(1 + 3.6 * len(shown), 3.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, draw in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
+        image = axes.imshow(100 * np.asarray(draw.drop), aspect="auto", interpolation="nearest", cmap="magma", vmin=0)
+        figure.colorbar(image, ax=axes, label="Lost voltage (%)")
+        axes.set(title=f"{draw.experiment.setting:g} ohm", xlabel="Bit line", ylabel="Word line")
+    figure.suptitle(f"IR drop in a {side}x{side} tile of the largest layer, all word lines at the same voltage")
     return figure
 
 

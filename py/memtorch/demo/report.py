@@ -72,7 +72,7 @@ def table(summaries: Sequence[Summary], title: str) -> Table:
     previous = None
     for summary in summaries:
         kind = summary.experiment.kind
-        if previous is not None and previous != kind and kind in ("adc", "variability", "states"):
+        if previous is not None and previous != kind and kind in ("adc", "variability", "states", "wires"):
             result.add_section()
         previous = kind
         result.add_row(summary.experiment.label, *_cells(summary))
@@ -99,14 +99,14 @@ def write_csv(folder: Path, draws: Sequence[Draw]) -> list[Path]:
     with results.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         names = ["accuracy_mean_pct", "accuracy_std_pct", "accuracy_min_pct", "accuracy_max_pct", "logit_deviation"]
-        writer.writerow(["experiment", "setting", "draws", *names])
+        writer.writerow(["experiment", "setting", "tile", "draws", *names])
         for summary in summarize(draws):
             _, count, *values = dataclasses.astuple(summary)
             writer.writerow([*_key(summary.experiment), count, *map(_number, values)])
     single = folder / "draws.csv"
     with single.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["experiment", "setting", "draw", "accuracy_pct", "logit_deviation"])
+        writer.writerow(["experiment", "setting", "tile", "draw", "accuracy_pct", "logit_deviation"])
         for draw in draws:
             writer.writerow([*_key(draw.experiment), draw.index, _number(draw.accuracy), _number(draw.deviation)])
     return [results, single]
@@ -126,7 +126,7 @@ def write_options(folder: Path, options: StudyOptions) -> Path:
 
 
 def _key(experiment: Experiment) -> list[str]:
-    return [experiment.kind, _number(experiment.setting)]
+    return [experiment.kind, _number(experiment.setting), _number(experiment.tile)]
 
 
 def _number(value: float | None) -> str:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from memtorch.analysis import ir_drop
 from memtorch.bh.memristor import VTEAM, Data_Driven, Data_Driven2021, LinearIonDrift, Memristor, Stanford_PKU
 from memtorch.bh.Quantize import quantize
 from memtorch.bh.StochasticParameter import StochasticParameter
@@ -38,6 +39,8 @@ class StudyOptions:
         quant_method: how that converter rounds; one of ``memtorch.bh.Quantize.quant_methods``.
         variability: standard deviations of r_on and r_off, in percent of their means.
         states: numbers of conductance states a device can be left in.
+        line_resistance: of a word or bit line between neighbouring cells, and at its end, ohm.
+        wire_tiles: sides of the square tiles for which each of these is solved.
     """
 
     model: type[Memristor] = VTEAM
@@ -49,14 +52,20 @@ class StudyOptions:
     quant_method: str = "linear"
     variability: Sequence[float] = (10, 30, 50)
     states: Sequence[int] = (10, 4)
+    line_resistance: Sequence[float] = (0.01, 0.03, 0.1)
+    wire_tiles: Sequence[int] = (32, 64, 128)
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """One row of the final table: a kind of effect and its strength, in bits, percent or states where it has one."""
+    """One row of the final table: a kind of effect and its strength, in bits, percent, states or ohm where it has one.
+
+    Wires have the side of their tiles too.
+    """
 
     kind: str
     setting: float | None = None
+    tile: int | None = None
 
     @property
     def label(self) -> str:
@@ -72,6 +81,8 @@ class Experiment:
                 return f"{self.setting:g}-bit ADC"
             case "variability":
                 return f"variability {self.setting:g} %"
+            case "wires":
+                return f"wire {self.setting:g} ohm {self.tile}x{self.tile}"
             case _:
                 return f"{self.setting:g} conductance states"
 
@@ -86,6 +97,8 @@ class Draw:
         accuracy: percent of the test images that were recognised.
         deviation: root mean square difference from the digital logits, relative to their root mean square.
         conductance: [n] siemens, the used cells of the largest layer; on each experiment's first draw only.
+        drop: [rows, columns] voltage that each device of a tile of the largest layer lacks, in volts for 1 V on every
+            word line; with wires only.
     """
 
     experiment: Experiment
@@ -93,6 +106,7 @@ class Draw:
     accuracy: float
     deviation: float
     conductance: NDArray[np.float64] | None = None
+    drop: NDArray[np.float64] | None = None
 
 
 class Study:
@@ -107,6 +121,11 @@ class Study:
             *(Experiment("adc", bits) for bits in dict.fromkeys(options.adc_bits)),
             *(Experiment("variability", percent) for percent in dict.fromkeys(options.variability)),
             *(Experiment("states", count) for count in dict.fromkeys(options.states)),
+            *(
+                Experiment("wires", ohm, side)
+                for ohm in dict.fromkeys(options.line_resistance)
+                for side in dict.fromkeys(options.wire_tiles)
+            ),
         ]
 
     def draws_of(self, experiment: Experiment) -> int:
@@ -141,17 +160,19 @@ class Study:
                 yield self._draw(experiment, index, network, digits, reference)
 
     def _draw(self, experiment: Experiment, index: int, network: SmallCnn, digits: Digits, reference: Tensor) -> Draw:
-        conductance = None
+        conductance = drop = None
         # The same draw of every strength starts from the same random numbers: the same chip, made less well. The
         # differences between strengths then are the physics, not the luck of the draw.
         with isolated(_seed_of_draw(self.options.seed, index)):
             degraded = self._build(experiment, network)
             if degraded is not network and index == 0:
                 conductance = largest_layer_conductance(degraded)
+            if experiment.kind == "wires":
+                drop = largest_layer_drop(degraded, experiment.setting or 0)
             logits = _logits(degraded, digits)
         correct = (logits.argmax(1) == digits.test_labels).sum().item()
         deviation = ((logits - reference).square().mean() / reference.square().mean()).sqrt().item()
-        return Draw(experiment, index, 100 * correct / len(digits.test_labels), deviation, conductance)
+        return Draw(experiment, index, 100 * correct / len(digits.test_labels), deviation, conductance, drop)
 
     def _build(self, experiment: Experiment, network: SmallCnn) -> nn.Module:
         """The network with one effect and no other."""
@@ -172,18 +193,22 @@ class Study:
                 patched = self._patch(network)
                 limit_states(patched, int(experiment.setting or 0))
                 return patched
+            case "wires":
+                ohm, side = experiment.setting, experiment.tile
+                patched = self._patch(network, source_resistance=ohm, line_resistance=ohm, tile_shape=(side, side))
+                patched.tune_()  # what is left is more than a loss of gain
+                return patched
             case kind:
                 raise AssertionError(f"unreachable: {kind}")
 
-    def _patch(self, network: SmallCnn, params: dict[str, Any] | None = None, **converter: Any) -> Any:
+    def _patch(self, network: SmallCnn, params: dict[str, Any] | None = None, **circuit: Any) -> Any:
         return patch_model(
             copy.deepcopy(network),
             self.options.model,
             params or {},
             module_parameters_to_patch=[nn.Conv2d, nn.Linear],
-            tile_shape=self.options.tile_shape,
             verbose=False,
-            **converter,
+            **{"tile_shape": self.options.tile_shape, **circuit},
         )
 
 
@@ -221,9 +246,20 @@ def limit_states(patched: nn.Module, count: int) -> None:
 
 def largest_layer_conductance(patched: nn.Module) -> NDArray[np.float64]:
     """Conductances [n], siemens, of the layer with the most weights. Cells of a tile that hold none are left out."""
-    layers: list[Any] = [module.crossbars for module in patched.modules() if hasattr(module, "crossbars")]
-    crossbars = max(layers, key=lambda crossbars: sum(crossbar.rows * crossbar.columns for crossbar in crossbars))
+    crossbars = _largest(patched)
     return np.concatenate([crossbar.matrix().flatten().double().numpy() for crossbar in crossbars])
+
+
+def largest_layer_drop(patched: nn.Module, ohm: float) -> NDArray[np.float64]:
+    """Voltage [rows, columns] that the devices of the largest layer's first tile lack, of 1 V on every word line."""
+    crossbar = _largest(patched)[0]
+    return ir_drop(crossbar, torch.ones(crossbar.rows, dtype=torch.float64), ohm, ohm).drop.numpy()
+
+
+def _largest(patched: nn.Module) -> Any:
+    """The crossbars of the layer with the most weights."""
+    layers: list[Any] = [module.crossbars for module in patched.modules() if hasattr(module, "crossbars")]
+    return max(layers, key=lambda crossbars: sum(crossbar.rows * crossbar.columns for crossbar in crossbars))
 
 
 def _crossbars(patched: nn.Module) -> Iterator[Any]:
