@@ -106,7 +106,8 @@ def check_float(
     if maximum is not None:
         allowed += f"{' and' if minimum is not None else ''} <= {maximum:g}"
     try:
-        number = math.nan if isinstance(value, (bool, str, bytes)) else float(value)
+        one = value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
+        number = math.nan if isinstance(one, (bool, str, bytes)) else float(one)
     except (TypeError, ValueError, RuntimeError, OverflowError):
         number = math.nan
     low = minimum is not None and (number <= minimum if exclusive else number < minimum)

@@ -70,8 +70,21 @@ def test_check_float_accepts_numbers_of_all_kinds(value):
     assert check_float("op", "x", value, 2, 3) == float(value)
 
 
+@pytest.mark.parametrize("make", [np.array, torch.tensor])
+@pytest.mark.parametrize("value", [2.5, [2.5], [[2.5]], [3]])
+def test_check_float_accepts_one_element_of_any_shape(make, value):
+    number = check_float("op", "x", make(value), 2, 3)
+    assert number == np.sum(value)
+    assert type(number) is float
+
+
 @pytest.mark.parametrize(
-    "value", [math.nan, math.inf, -math.inf, "1", None, True, [1.0], 1j, torch.zeros(2), 1.999, 3.001, 10**400]
+    "value",
+    [
+        *(math.nan, math.inf, -math.inf, "1", None, True, [1.0], 1j, torch.zeros(2), 1.999, 3.001, 10**400),
+        *(np.array([2.5, 2.5]), np.array([]), np.array([math.nan]), np.array([2.5j])),
+        *(np.array(["2.5"]), np.array([None])),
+    ],
 )
 def test_check_float_rejects_everything_else(value):
     with pytest.raises(InvalidArgument, match=r"\[op\] x \(.* V\) must be a finite number >= 2 and <= 3"):

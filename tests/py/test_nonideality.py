@@ -369,3 +369,33 @@ def test_a_function_that_raises_undoes_what_it_did():
     with pytest.raises(KeyError, match="no luck"):
         apply_nonidealities(one, [NonIdeality.DeviceFaults, breaks], **FAULTS)
     assert_same_state(everything(one), before)
+
+
+def test_an_error_leaves_the_way_of_reading_as_it_was():
+    def breaks(one):
+        assert one.non_linear is not None
+        raise KeyError("no luck")
+
+    one = model()
+    swept = {"sweep_duration": 1, "sweep_voltage_signal_amplitude": 2, "sweep_voltage_signal_frequency": 1}
+    apply_nonidealities(one, [NonIdeality.NonLinear], **swept)
+    before = everything(one)
+    with pytest.raises(KeyError, match="no luck"):
+        apply_nonidealities(one, [NonIdeality.NonLinear, breaks], simulate=True)
+    assert_same_state(everything(one), before)
+    with pytest.raises(InvalidArgument, match=r"\[apply_nonidealities\] sweep_duration.* must not be given"):
+        apply_nonidealities(one, [NonIdeality.DeviceFaults, NonIdeality.NonLinear], **FAULTS, **swept, simulate=True)
+    assert_same_state(everything(one), before)
+
+
+def test_a_model_whose_layers_have_only_crossbars_cannot_be_read_non_linearly():
+    class Own(nn.Module):
+        def __init__(self, crossbars):
+            super().__init__()
+            self.crossbars = crossbars
+
+    one = Own(model()[1].crossbars)
+    before = everything(one)
+    with pytest.raises(InvalidArgument, match=r"layer \(Own\) must be a patched layer"):
+        apply_nonidealities(one, [NonIdeality.DeviceFaults, NonIdeality.NonLinear], **FAULTS, simulate=True)
+    assert_same_state(everything(one), before)

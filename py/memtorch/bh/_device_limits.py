@@ -15,10 +15,10 @@ from memtorch import _ops
 from memtorch._errors import check_int, invalid
 from memtorch.bh._device_columns import DeviceColumns
 
-__all__ = ["DeviceLimits"]
+__all__ = ["MAX_STATES", "DeviceLimits"]
 
 # Levels closer than the spacing of float32 conductances would be no levels.
-_MAX_STATES = 2**24
+MAX_STATES = 2**24
 
 
 class DeviceLimits(DeviceColumns):
@@ -124,7 +124,7 @@ class DeviceLimits(DeviceColumns):
             InvalidArgument: Not a positive integer or None.
         """
         if finite_states is not None:
-            finite_states = check_int("devices", "finite_states", finite_states, 1, _MAX_STATES)
+            finite_states = check_int("devices", "finite_states", finite_states, 1, MAX_STATES)
         self._finite_states = finite_states
 
     def settle(self, rows: Any = None) -> None:

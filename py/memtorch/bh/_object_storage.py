@@ -11,13 +11,11 @@ import torch
 from torch import Tensor
 
 from memtorch._errors import check_float, check_int, check_numbers, check_tensor, invalid
+from memtorch.bh._device_limits import MAX_STATES
 from memtorch.bh._object_model import check_resistances, number_of
 from memtorch.bh._object_state import ObjectState
 
 __all__ = ["ObjectStorage", "nearest_state"]
-
-# As for built-in models: levels closer than the spacing of float32 conductances would be no levels.
-_MAX_STATES = 2**24
 
 
 class ObjectStorage(ObjectState):
@@ -101,7 +99,7 @@ class ObjectStorage(ObjectState):
         elif name == "stuck":
             self.set_stuck(value)
         elif name == "finite_states":
-            self._finite_states = None if value is None else check_int("devices", name, value, 1, _MAX_STATES)
+            self._finite_states = None if value is None else check_int("devices", name, value, 1, MAX_STATES)
         elif name == "time_series_resolution":
             step = check_float(self.memristor_model.__name__, name, value, 0, exclusive=True, unit="s")
             for device in self._objects:

@@ -18,11 +18,20 @@ import torch
 from torch import Tensor, nn
 
 from memtorch._errors import check_tensor, invalid
+from memtorch.bh._versioned_columns import part_of
 from memtorch.bh.crossbar import Crossbar, init_crossbar
 from memtorch.bh.crossbar._nonlinear import NonLinearRead, read_matrix
 from memtorch.map.Input import naive_scale, scale_factor
 from memtorch.map.Module import LinearTransfer
-from memtorch.mn._nonlinear import limited, read_vectors, shaped, state_bounds
+from memtorch.mn._nonlinear import (
+    limited,
+    read_from_state,
+    read_to_state,
+    read_vectors,
+    shaped,
+    state_bounds,
+    state_differences,
+)
 from memtorch.mn._options import LayerOptions
 from memtorch.mn._patched import PatchedLayer
 from memtorch.mn._readout import Readout
@@ -292,6 +301,32 @@ class MemristiveLayer(PatchedLayer):
         """Frees the digital weights; the layer is memristive from then on."""
         self.weight = None
         self.forward_legacy_enabled = False
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """How the devices are read, as plain Python values."""
+        return read_to_state(self.non_linear)
+
+    def set_extra_state(self, state: Any) -> None:
+        """Takes over what ``get_extra_state`` returned.
+
+        Raises:
+            InvalidArgument: Anything else; the layer is as before.
+        """
+        differences = self.extra_differences(state)
+        if differences:
+            invalid(type(self).__name__, "extra state", state, f"be of a patched layer: {'; '.join(differences)}")
+        self.non_linear = read_from_state(state)
+
+    def extra_differences(self, extra: Any) -> list[str]:
+        """See ``PatchedLayer``."""
+        return state_differences(extra)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        key = f"{prefix}_extra_state"
+        if key not in state_dict and part_of(state_dict, f"{prefix}crossbars."):
+            # Saved by a version that had no such entry and no non-linear layers in its states.
+            state_dict = {**state_dict, key: read_to_state(None)}
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "transform_output":

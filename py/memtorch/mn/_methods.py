@@ -7,12 +7,10 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import torch
 from torch import nn
 
 from memtorch._errors import check_bool, check_int, check_mapping, invalid
-from memtorch.bh._versioned_columns import VersionedColumns, part_of
-from memtorch.mn._patched import PatchedLayer, all_or_none
+from memtorch.mn._patched import PatchedLayer, all_or_none, check_loadable
 from memtorch.mn._report import PatchReport, summary
 
 __all__ = ["add_methods", "layers_of"]
@@ -130,32 +128,6 @@ def patched_layers(model: nn.Module) -> PatchReport:
     """
     paths = {module: path for path, module in model.named_modules()}
     return PatchReport(summary(paths[layer], layer) for layer in layers_of(model))
-
-
-def check_loadable(
-    model: nn.Module, state_dict: Mapping[str, Any], prefix: str, local_metadata: Any, strict: bool, *lists: list[str]
-) -> None:
-    """Hook of ``load_state_dict``: finds everything that cannot be loaded before anything is.
-
-    Torch loads module by module, and would leave a model of which half is the new state.
-
-    Raises:
-        RuntimeError: Devices of another model, shape or version, or tensors of another shape. All are listed.
-    """
-    found = []
-    for path, module in model.named_modules():
-        start = f"{prefix}{path}." if path else prefix
-        if isinstance(module, VersionedColumns):
-            mine = part_of(state_dict, start)
-            if mine:
-                found += [f"{start.rstrip('.')}: {difference}" for difference in module.differences(mine)]
-            continue
-        for name, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
-            given = state_dict.get(start + name)
-            if isinstance(given, torch.Tensor) and given.shape != tensor.shape:
-                found.append(f"{start}{name}: shape ({list(given.shape)}) must be {list(tensor.shape)}")
-    if found:
-        raise RuntimeError("[load_state_dict] the state is not of this model:\n    " + "\n    ".join(found))
 
 
 def add_methods(model: nn.Module) -> None:

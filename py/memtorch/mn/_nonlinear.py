@@ -8,9 +8,10 @@ has one for every sample, output position and group, in this order; a simulated 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -19,10 +20,13 @@ from torch import Tensor
 
 from memtorch import _read_ops
 from memtorch._errors import invalid
+from memtorch.bh._device_limits import MAX_STATES
 from memtorch.bh.crossbar._nonlinear import NonLinearRead, is_ohmic, nonlinear_partial_sums, shared_shape
 from memtorch.bh.crossbar._operations import DoubleColumnOperation
 
-__all__ = ["limited", "read_vectors", "shaped", "state_bounds"]
+__all__ = ["limited", "read_from_state", "read_to_state", "read_vectors", "shaped", "state_bounds", "state_differences"]
+
+_STATE_VERSION = 1
 
 # Voltages and partial sums held at a time.
 _MAX_ELEMENTS = 2**21
@@ -121,3 +125,40 @@ def _read(layer: Any, windows: Tensor) -> Tensor:
     if layer.options.adc is None:
         return sums.sum(0)
     return layer.options.adc(sums.contiguous(), layer.converter_ends())
+
+
+# ---- In a state_dict ----
+
+
+def read_to_state(how: NonLinearRead | None) -> dict[str, Any]:
+    """How a layer is read as plain Python values, which ``torch.load(weights_only=True)`` takes."""
+    return {"version": _STATE_VERSION, "non_linear": None if how is None else dataclasses.asdict(how)}
+
+
+def read_from_state(extra: Mapping[str, Any]) -> NonLinearRead | None:
+    """The same as the layer holds it; ``extra`` has no differences."""
+    return None if extra["non_linear"] is None else NonLinearRead(**extra["non_linear"])
+
+
+def state_differences(extra: Any) -> list[str]:
+    """Why ``extra`` is not what ``read_to_state`` returns, one reason each; empty if it is."""
+    if not isinstance(extra, Mapping) or set(extra) != {"version", "non_linear"}:
+        return [f"_extra_state ({extra!r}) must hold version and non_linear"]
+    if type(extra["version"]) is not int or extra["version"] != _STATE_VERSION:
+        return [f"version ({extra['version']!r}) must be {_STATE_VERSION}"]
+    how = extra["non_linear"]
+    if how is None:
+        return []
+    names = [field.name for field in dataclasses.fields(NonLinearRead)]
+    if not isinstance(how, Mapping) or set(how) != set(names):
+        return [f"non_linear ({how!r}) must be None or hold {', '.join(names)}"]
+    found = []
+    if not isinstance(how["simulate"], bool):
+        found.append(f"simulate ({how['simulate']!r}) must be True or False")
+    low, high = how["low"], how["high"]
+    if not (isinstance(low, float) and isinstance(high, float) and low <= high):
+        found.append(f"low and high ({low!r}, {high!r} V) must be voltages with low <= high")
+    states = how["states"]
+    if states is not None and not (type(states) is int and 1 <= states <= MAX_STATES):
+        found.append(f"states ({states!r}) must be None or an integer from 1 to {MAX_STATES}")
+    return found

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar, TypeVar, cast
 
+import torch
 from torch import nn
 
 from memtorch._errors import invalid
+from memtorch.bh._versioned_columns import VersionedColumns, part_of
 from memtorch.bh.crossbar._wires import SolvedWires
 from memtorch.mn._options import FIXED, LayerOptions, argument, call_arguments, signature, takes_options
 
-__all__ = ["PatchedLayer", "all_or_none", "memristive", "patchable_types", "supported_module_parameters"]
+__all__ = [
+    "PatchedLayer",
+    "all_or_none",
+    "check_loadable",
+    "memristive",
+    "patchable_types",
+    "supported_module_parameters",
+]
 
 supported_module_parameters: dict[str, type[PatchedLayer]] = {}  # the layers of MemTorch 1.1.6: users iterate over them
 patchable_types: dict[type, type[PatchedLayer]] = {}  # these and all others
@@ -51,6 +60,17 @@ class PatchedLayer(nn.Module):
     def solved_wires(self) -> tuple[SolvedWires | None, ...]:
         """What is kept of the solution of resistive wires, of each crossbar; None where nothing is."""
         return tuple(crossbar.solved_wires() for crossbar in cast(Any, self.crossbars))
+
+    # ---- Loading a state_dict ----
+
+    def extra_differences(self, extra: Any) -> list[str]:
+        """Why the layer's own extra state cannot be loaded, one reason each; a layer without one has none."""
+        return []
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        # A layer that is loaded on its own, or as part of a module that is not patched, is loaded whole or not at all.
+        check_loadable(self, state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     # ---- Construction ----
 
@@ -174,3 +194,31 @@ def all_or_none(readers: list[Any]) -> Iterator[None]:
         for reader, transform in zip(readers, before, strict=True):
             reader.transform_output = transform
         raise
+
+
+def check_loadable(model: nn.Module, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
+    """Hook of ``load_state_dict``: finds everything that cannot be loaded before anything is.
+
+    Torch loads module by module, and would leave a model of which half is the new state.
+
+    Raises:
+        RuntimeError: Devices of another model, shape or version, tensors of another shape, or a layer's setting that is
+            none. All are listed.
+    """
+    found = []
+    for path, module in model.named_modules():
+        start = f"{prefix}{path}." if path else prefix
+        if isinstance(module, VersionedColumns):
+            mine = part_of(state_dict, start)
+            if mine:
+                found += [f"{start.rstrip('.')}: {difference}" for difference in module.differences(mine)]
+            continue
+        if isinstance(module, PatchedLayer) and f"{start}_extra_state" in state_dict:
+            differences = module.extra_differences(state_dict[f"{start}_extra_state"])
+            found += [f"{start.rstrip('.') or type(module).__name__}: {difference}" for difference in differences]
+        for name, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
+            given = state_dict.get(start + name)
+            if isinstance(given, torch.Tensor) and given.shape != tensor.shape:
+                found.append(f"{start}{name}: shape ({list(given.shape)}) must be {list(tensor.shape)}")
+    if found:
+        raise RuntimeError("[load_state_dict] the state is not of this model:\n    " + "\n    ".join(found))

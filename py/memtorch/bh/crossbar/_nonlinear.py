@@ -23,7 +23,14 @@ from memtorch.bh._device_indexing import DeviceIndexing
 from memtorch.bh.crossbar._operations import ReferenceColumn
 from memtorch.bh.crossbar._wires import Wires
 
-__all__ = ["NonLinearRead", "is_ohmic", "nonlinear_partial_sums", "read_matrix", "shared_shape", "simulate_matmul"]
+__all__ = [
+    "NonLinearRead",
+    "is_ohmic",
+    "nonlinear_partial_sums",
+    "read_matrix",
+    "shared_shape",
+    "simulate_matmul",
+]
 
 
 @dataclass(frozen=True)

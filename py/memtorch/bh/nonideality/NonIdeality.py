@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from memtorch._errors import InvalidArgument, check_bool, check_float, check_int, check_mapping, invalid
+from memtorch._errors import InvalidArgument, check_mapping, invalid
 from memtorch.bh.nonideality._effects import Effect, crossbars_of, crossbars_to_copy, unchanged_on_error
 from memtorch.bh.nonideality.CycleVariability import cycle_variability_effect
 from memtorch.bh.nonideality.DeviceFaults import device_faults_effect
 from memtorch.bh.nonideality.Endurance import endurance_effect
 from memtorch.bh.nonideality.FiniteConductanceStates import finite_states_effect
-from memtorch.bh.nonideality.NonLinear import apply_non_linear
+from memtorch.bh.nonideality.NonLinear import non_linear_effect
 from memtorch.bh.nonideality.Retention import retention_effect
 
 __all__ = ["NonIdeality", "apply_nonidealities", "required"]
@@ -35,35 +35,6 @@ class NonIdeality(enum.Enum):
     Endurance = enum.auto()
     Retention = enum.auto()
     CycleVariability = enum.auto()
-
-
-def _non_linear_effect(
-    op: str,
-    simulate: Any = False,
-    sweep_duration: Any = None,
-    sweep_voltage_signal_amplitude: Any = None,
-    sweep_voltage_signal_frequency: Any = None,
-    num_conductance_states: Any = None,
-) -> Effect:
-    simulates = check_bool(op, "simulate", simulate)
-    if not simulates:
-        check_float(op, "sweep_duration", sweep_duration, 0, exclusive=True, unit="s")
-        check_float(op, "sweep_voltage_signal_amplitude", sweep_voltage_signal_amplitude, 0, exclusive=True, unit="V")
-        check_float(op, "sweep_voltage_signal_frequency", sweep_voltage_signal_frequency, 0, exclusive=True, unit="Hz")
-    if num_conductance_states is not None:
-        check_int(op, "num_conductance_states", num_conductance_states, 1)
-
-    def act(layer: Any) -> None:
-        apply_non_linear(
-            layer,
-            sweep_duration,
-            sweep_voltage_signal_amplitude,
-            sweep_voltage_signal_frequency,
-            num_conductance_states,
-            simulates,
-        )
-
-    return Effect(lambda layer: partial(act, layer), can_fail_late=True, on_layer=True)
 
 
 @dataclass(frozen=True)
@@ -99,7 +70,7 @@ _ENTRIES = {
         device_faults_effect, ("lrs_proportion", "hrs_proportion", "electroform_proportion")
     ),
     NonIdeality.NonLinear: _Entry(
-        _non_linear_effect,
+        non_linear_effect,
         ("sweep_duration", "sweep_voltage_signal_amplitude", "sweep_voltage_signal_frequency"),
         ("simulate", "num_conductance_states"),
         unless="simulate",
@@ -158,7 +129,7 @@ def apply_nonidealities(
     if not layers:
         warnings.warn(f"[{op}] nothing was changed: the model has no memristive layer", stacklevel=2)
     crossbars = list({id(crossbar): crossbar for layer in layers for crossbar in crossbars_of(layer)}.values())
-    with unchanged_on_error(crossbars_to_copy(crossbars, effects)):
+    with unchanged_on_error(crossbars_to_copy(crossbars, effects), layers):
         for effect in effects:
             effect.act(layers if effect.on_layer else crossbars)
     return model

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from memtorch._errors import InvalidArgument, check_bool, check_float, check_int, invalid
+from memtorch.bh._device_limits import MAX_STATES
 from memtorch.bh.crossbar._nonlinear import NonLinearRead
+from memtorch.bh.nonideality._effects import Effect
 
-__all__ = ["apply_non_linear"]
+__all__ = ["apply_non_linear", "non_linear_effect"]
 
 _SWEEP = {
     "sweep_duration": "s",
@@ -51,39 +55,58 @@ def apply_non_linear(
         InvalidArgument: Not a patched layer, an argument out of range, or arguments that are missing or contradict each
             other. The layer is as before then.
     """
-    op = "apply_non_linear"
-    if not (hasattr(layer, "non_linear") or hasattr(layer, "readers")):
-        invalid(op, "layer", type(layer).__name__, "be a patched layer")
+    sweep = (sweep_duration, sweep_voltage_signal_amplitude, sweep_voltage_signal_frequency)
+    effect = non_linear_effect("apply_non_linear", simulate, *sweep, num_conductance_states)
+    effect.act([layer])
+    return layer
+
+
+def non_linear_effect(
+    op: str,
+    simulate: Any = False,
+    sweep_duration: Any = None,
+    sweep_voltage_signal_amplitude: Any = None,
+    sweep_voltage_signal_frequency: Any = None,
+    num_conductance_states: Any = None,
+) -> Effect:
+    """The effect with checked arguments; see ``apply_non_linear``."""
     sweep = dict(
-        zip(
-            _SWEEP,
-            (sweep_duration, sweep_voltage_signal_amplitude, sweep_voltage_signal_frequency),
-            strict=True,
-        )
+        zip(_SWEEP, (sweep_duration, sweep_voltage_signal_amplitude, sweep_voltage_signal_frequency), strict=True)
     )
-    if check_bool(op, "simulate", simulate):
-        given = [name for name, value in sweep.items() if value is not None]
-        given += ["num_conductance_states"] if num_conductance_states is not None else []
-        if given:
-            raise InvalidArgument(
-                f"[{op}] {', '.join(given)} must not be given with simulate=True, which sweeps nothing"
-            )
-        return _set(layer, NonLinearRead(simulate=True))
+    simulates = check_bool(op, "simulate", simulate)
+    how = _simulated(op, sweep, num_conductance_states) if simulates else _swept(op, sweep, num_conductance_states)
+    return Effect(partial(_plan, op, how), can_fail=True, on_layer=True)
+
+
+def _simulated(op: str, sweep: dict[str, Any], states: Any) -> NonLinearRead:
+    given = [name for name, value in sweep.items() if value is not None]
+    given += ["num_conductance_states"] if states is not None else []
+    if given:
+        raise InvalidArgument(f"[{op}] {', '.join(given)} must not be given with simulate=True, which sweeps nothing")
+    return NonLinearRead(simulate=True)
+
+
+def _swept(op: str, sweep: dict[str, Any], states: Any) -> NonLinearRead:
     missing = [name for name, value in sweep.items() if value is None]
     if missing:
         raise InvalidArgument(f"[{op}] {', '.join(missing)} must be given, or simulate=True instead")
     duration, amplitude, frequency = (
         check_float(op, name, value, 0, exclusive=True, unit=_SWEEP[name]) for name, value in sweep.items()
     )
-    states = num_conductance_states
     if states is not None:
-        states = check_int(op, "num_conductance_states", states, 1, 2**24)
+        states = check_int(op, "num_conductance_states", states, 1, MAX_STATES)
     low = amplitude * math.cos(min(math.pi, 2 * math.pi * frequency * duration))
-    return _set(layer, NonLinearRead(low=low, high=amplitude, states=states))
+    return NonLinearRead(low=low, high=amplitude, states=states)
 
 
-def _set(layer: Any, how: NonLinearRead) -> Any:
+def _plan(op: str, how: NonLinearRead, layer: Any) -> Callable[[], None]:
     # The matrices of a recurrent layer are layers of their own.
-    for reader in layer.readers() if hasattr(layer, "readers") else [layer]:
-        reader.non_linear = how
-    return layer
+    readers = layer.readers() if hasattr(layer, "readers") else [layer]
+    if not all(hasattr(reader, "non_linear") for reader in readers):
+        invalid(op, "layer", type(layer).__name__, "be a patched layer")
+
+    def change() -> None:
+        for reader in readers:
+            reader.non_linear = how
+
+    return change

@@ -85,14 +85,17 @@ def crossbars_to_copy(crossbars: list[Any], effects: Sequence[Effect]) -> list[A
 
 
 @contextmanager
-def unchanged_on_error(crossbars: Iterable[Any]) -> Iterator[None]:
-    """Gives crossbars their devices' state back if the body raises."""
+def unchanged_on_error(crossbars: Iterable[Any], layers: Iterable[Any] = ()) -> Iterator[None]:
+    """Gives crossbars their devices' state, and layers their way of reading them back if the body raises."""
     saved = [(crossbar, copy.deepcopy(crossbar.devices.state_dict())) for crossbar in crossbars]
+    reads = [(layer, layer.non_linear) for layer in layers if hasattr(layer, "non_linear")]
     try:
         yield
     except BaseException:
         for crossbar, state in saved:
             crossbar.devices.load_state_dict(state)
+        for layer, non_linear in reads:
+            layer.non_linear = non_linear
         raise
 
 
