@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 
 import torch
 from torch import nn
@@ -19,6 +20,14 @@ EPS = torch.finfo(torch.float32).eps
 def patched(module, model=VTEAM, params=None, **options):
     """A patched copy of a layer or model, computing on its crossbars."""
     return patch_model(copy.deepcopy(module), model, params or {}, verbose=False, **options)
+
+
+def saved(value, **options):
+    """What ``torch.load`` makes of what ``torch.save`` made of a value."""
+    stream = io.BytesIO()
+    torch.save(value, stream)
+    stream.seek(0)
+    return torch.load(stream, **options)
 
 
 def worst_error(layer: nn.Module, x: torch.Tensor, product, scheme=DOUBLE) -> torch.Tensor:

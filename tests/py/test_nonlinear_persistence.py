@@ -6,9 +6,8 @@ import warnings
 
 import pytest
 import torch
-from layer_tools import SINGLE, patched
+from layer_tools import SINGLE, patched, saved
 from nonideality_tools import assert_same_state, everything
-from test_persistence import saved
 from torch import nn
 
 import memtorch

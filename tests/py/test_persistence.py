@@ -1,12 +1,11 @@
 """Patched models through pickle, deepcopy, torch.save and state_dict: bit-equal outputs on the other side."""
 
 import copy
-import io
 import pickle
 
 import pytest
 import torch
-from layer_tools import SINGLE, VTEAM, patched
+from layer_tools import SINGLE, VTEAM, patched, saved
 from nonideality_tools import assert_same_state, everything
 from torch import nn
 
@@ -32,13 +31,6 @@ def model(seed=0, **options):
 
 def images():
     return torch.randn(3, 2, 4, 4, generator=torch.Generator().manual_seed(1))
-
-
-def saved(value, **options):
-    stream = io.BytesIO()
-    torch.save(value, stream)
-    stream.seek(0)
-    return torch.load(stream, **options)
 
 
 @pytest.fixture(params=OPTIONS, ids=["plain", "adc", "single", "stochastic"])

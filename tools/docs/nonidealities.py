@@ -148,15 +148,16 @@ def draw_swept_reads(path: Path) -> None:
     by_voltage.text(0, by_voltage.get_ylim()[0] * 0.92, "sweep", ha="center", fontsize=8)
     by_voltage.set_xlabel("Voltage (V)")
     by_voltage.set_ylabel("Current (mA)")
-    by_voltage.set_title("A = 0.6 V: two weights", fontsize=10)
+    by_voltage.set_title("Two weights, sweep of ±0.6 V", fontsize=10)
     half = torch.full((1, 1), 0.5)
     difference = (layer.crossbars[0].devices.g - layer.crossbars[1].devices.g).flatten() * 1e3
     states = nonideality.apply_non_linear(layer, 1, 0.6, 1, num_conductance_states=5).read(half)[0] * 1e3
     by_conductance.plot(difference, difference / 2, color="black", linestyle="--", linewidth=1, label="linear: g V")
     by_conductance.plot(difference, swept[300], color=BLUE, linewidth=1.4, label="curves")
     by_conductance.plot(difference, states, color=GREEN, linewidth=1.4, label="curves of 5 states")
+    by_conductance.set_ylabel("Current (mA)")
     by_conductance.set_xlabel("Conductance difference of a pair (mS)")
-    by_conductance.set_title("At 0.5 V", fontsize=10)
+    by_conductance.set_title("All weights, at 0.5 V", fontsize=10)
     by_conductance.legend(frameon=False, fontsize=8, loc="upper left")
     save(figure, path)
 
