@@ -9,11 +9,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from nonideality_tools import EPS, LAYOUTS, MODELS, assert_agrees, conductances, layer
+from python_models import PythonVTEAM
 from reference.nonideality import nearest_state
 
 from memtorch import InvalidArgument
-from memtorch.bh import StochasticParameter
+from memtorch.bh import Crossbar, StochasticParameter
 from memtorch.bh._device_array import DeviceArray
+from memtorch.bh.crossbar._nonlinear import NonLinearRead, nonlinear_partial_sums
 from memtorch.bh.memristor import VTEAM
 from memtorch.bh.nonideality import apply_finite_conductance_states
 
@@ -61,6 +63,18 @@ def test_a_single_device_takes_the_nearest_state(states, fraction):
     if device.g != pytest.approx(wanted, rel=1e-12):
         step = (1 / 50 - 1 / 1000) / (states - 1)
         assert abs(device.g - g) == pytest.approx(step / 2, rel=1e-9)  # halfway between two
+
+
+@pytest.mark.parametrize(("target", "wanted"), [(0.4375, 0.625), (0.8125, 1.0)])
+@pytest.mark.parametrize("model", [VTEAM, PythonVTEAM])
+def test_the_upper_of_two_equally_near_states_is_taken_by_reads_and_by_writes(model, target, wanted):
+    crossbar = Crossbar(model, {"r_on": 1.0, "r_off": 4.0}, (1, 1))  # states at 0.25, 0.625 and 1 S, all exact
+    crossbar.write_conductance_matrix(torch.tensor([[target]]))
+    read = nonlinear_partial_sums(crossbar, torch.tensor([[1.0]]), NonLinearRead(states=3))
+    assert read.item() == wanted
+    crossbar.devices.finite_states = 3
+    crossbar.devices.settle()
+    assert crossbar.matrix().item() == wanted
 
 
 def test_every_exact_write_ends_at_a_state_and_voltages_move_freely():

@@ -155,7 +155,7 @@ class DeviceLimits(DeviceColumns):
             bound = 1 / torch.as_tensor(self.parameter(name), dtype=torch.float64).cpu().view(-1)
             bounds.append(bound if bound.numel() == 1 or index is None else bound[index])
         target = target.expand(max(target.numel(), *(bound.numel() for bound in bounds)))
-        return _ops.quantize(target, "", self.finite_states, 0.0, *bounds)
+        return _ops.nearest_states(target, self.finite_states, *bounds)
 
     # ---- Noise -----------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from memtorch import _ops
 from memtorch._errors import check_float, check_int, check_numbers, check_tensor, invalid
 from memtorch.bh._device_limits import MAX_STATES
 from memtorch.bh._object_model import check_resistances, number_of
@@ -228,5 +229,5 @@ def nearest_state(target: float, low: float, high: float, states: int | None) ->
     clipped = min(max(target, low), high)
     if states is None:
         return clipped
-    step = (high - low) / (states - 1) if states > 1 else 0.0
-    return min(low + step * round((clipped - low) / step), high) if step else (low + high) / 2
+    g, *bounds = (torch.tensor(number, dtype=torch.float64) for number in (clipped, low, high))
+    return _ops.nearest_states(g, states, *bounds).item()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from memtorch.analysis import ir_drop
 from memtorch.bh.memristor import VTEAM, Data_Driven, Data_Driven2021, LinearIonDrift, Memristor, Stanford_PKU
-from memtorch.bh.Quantize import quantize
+from memtorch.bh.nonideality import NonIdeality, apply_nonidealities
 from memtorch.bh.StochasticParameter import StochasticParameter
 from memtorch.demo.data import Digits, SmallCnn, isolated, load_digits, train
 from memtorch.mn.Module import patch_model
@@ -238,10 +238,7 @@ def variable_bounds(model: Callable[[], Any], percent: float) -> dict[str, Any]:
 
 def limit_states(patched: nn.Module, count: int) -> None:
     """Moves every device to the nearest of `count` conductances, equally spaced from 1/r_off to 1/r_on."""
-    for crossbar in _crossbars(patched):
-        matrix = crossbar.conductance_matrix
-        low, high = 1 / crossbar.r_off_mean, 1 / crossbar.r_on_mean
-        matrix.copy_(quantize(matrix, count, min=low, max=high))
+    apply_nonidealities(patched, [NonIdeality.FiniteConductanceStates], conductance_states=count)
 
 
 def largest_layer_conductance(patched: nn.Module) -> NDArray[np.float64]:
@@ -260,11 +257,6 @@ def _largest(patched: nn.Module) -> Any:
     """The crossbars of the layer with the most weights."""
     layers: list[Any] = [module.crossbars for module in patched.modules() if hasattr(module, "crossbars")]
     return max(layers, key=lambda crossbars: sum(crossbar.rows * crossbar.columns for crossbar in crossbars))
-
-
-def _crossbars(patched: nn.Module) -> Iterator[Any]:
-    for module in patched.modules():
-        yield from getattr(module, "crossbars", ())
 
 
 @torch.no_grad()

@@ -79,13 +79,9 @@ def read_conductances(crossbar: Any, states: int | None) -> Tensor:
     if states is None or isinstance(crossbar, ReferenceColumn):
         return g
     low, high = (
-        torch.as_tensor(1 / crossbar.devices.parameter(name), dtype=torch.float64, device=g.device)
-        for name in ("r_off", "r_on")
+        1 / torch.as_tensor(crossbar.devices.parameter(name), dtype=torch.float64) for name in ("r_off", "r_on")
     )
-    if states == 1:
-        return ((low + high) / 2).to(g.dtype).expand(g.shape)
-    step = (high - low) / (states - 1)
-    return (low + ((g.double() - low) / step).round().clamp(0, states - 1) * step).to(g.dtype)
+    return _ops.nearest_states(g, states, low, high)
 
 
 def read_matrix(crossbar: Any, states: int | None, wires: Wires | None = None) -> Tensor:
