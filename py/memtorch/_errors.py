@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Iterable, Mapping, Sequence
+from types import FunctionType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -120,7 +121,8 @@ def check_choice(op: str, name: str, value: Any, choices: Iterable[Any]) -> Any:
     """Returns ``value`` if it is one of ``choices``."""
     listed = list(choices)
     if not any(value is choice or (type(value) is type(choice) and value == choice) for choice in listed):
-        invalid(op, name, value, f"be one of {', '.join(map(repr, listed))}")
+        texts = [choice.__name__ if isinstance(choice, FunctionType) else repr(choice) for choice in listed]
+        invalid(op, name, value, f"be one of {', '.join(texts)}")
     return value
 
 

@@ -97,6 +97,11 @@ def test_an_exclusive_bound_is_itself_not_allowed():
         check_float("op", "x", 0, 0, exclusive=True)
 
 
+def test_check_choice_names_functions():
+    with pytest.raises(InvalidArgument, match="must be one of check_bool, check_int$"):
+        check_choice("op", "routine", check_float, [check_bool, check_int])
+
+
 def test_check_choice_lists_the_choices_and_does_not_mix_types():
     assert check_choice("op", "m", "a", ["a", "b"]) == "a"
     for wrong in ("c", 0, None, torch.zeros(2)):

@@ -197,6 +197,8 @@ def test_devices_are_the_objects_themselves_and_behave_like_an_object_array():
     assert [d for row in devices[0] for d in row] == list(devices[0].flat)
     assert np.vectorize(lambda d: d.r_on)(devices).tolist() == np.full((4, 3, 2), 50.0).tolist()
     assert repr(crossbar) == "Crossbar(PythonVTEAM, rows=5, columns=4, 4 tiles of (3, 2), 24 Python objects)"
+    assert repr(crossbar.devices) == "ObjectArray(PythonVTEAM, shape=(4, 3, 2))"
+    assert repr(crossbar.devices[0, 1]) == "DeviceRow(PythonVTEAM, shape=(2,))"
 
 
 def test_objects_and_matrix_are_one_storage():

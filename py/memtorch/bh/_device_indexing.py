@@ -51,6 +51,9 @@ class DeviceIndexing:
         owner, first = self._owner(), self._first()
         return (owner.device_at(first + k) for k in range(self.size))
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._owner().memristor_model.__name__}, shape={self.shape})"
+
     def __len__(self) -> int:
         return self.shape[0]
 
@@ -118,6 +121,3 @@ class DeviceRow(DeviceIndexing):
     @property
     def shape(self) -> tuple[int, ...]:
         return self._shape
-
-    def __repr__(self) -> str:
-        return f"DeviceRow({self._array.memristor_model.__name__}, shape={self._shape})"

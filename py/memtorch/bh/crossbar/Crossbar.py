@@ -304,7 +304,8 @@ class Crossbar(WiredTiles, nn.Module):
         return read_matrix(op, v, self.effective_matrix(wires), self.tile_shape, adc, stored)
 
     def __repr__(self) -> str:
-        tiles = "" if self.tile_shape is None else f", {self.devices.shape[0]} tiles of {self.tile_shape}"
+        count = self.devices.shape[0]
+        tiles = "" if self.tile_shape is None else f", {count} tile{'' if count == 1 else 's'} of {self.tile_shape}"
         stored = sum(buffer.numel() * buffer.element_size() for buffer in self.devices.buffers())
         devices = f"devices in {stored} bytes" if isinstance(self.devices, DeviceArray) else "Python objects"
         solved = self.solved_wires()
