@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/column_checks.h"
 #include "engine/device_model.h"
 #include "engine/devices/models.h"
 #include "engine/parallel.h"
@@ -30,13 +31,6 @@ constexpr double kRangeSlack = 0x1p-23;
 const ProgramKernels& Kernels() { return Select(baseline::kProgram, avx2::kProgram, avx512::kProgram); }
 
 double Seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
-bool Finite(double x) { return x - x == 0; }
-
-template <class M>
-typename M::Params ParamsOf(const DeviceView& devices, int64_t device) {
-  return LoadParams<M>([&](size_t i) { return devices.params[i].data[device * devices.params[i].stride]; });
-}
 
 double ConductanceOf(const DeviceView& devices, int64_t device) {
   return devices.g.f32 != nullptr ? static_cast<double>(devices.g.f32[device]) : devices.g.f64[device];
@@ -75,12 +69,8 @@ void CheckShape(const DeviceView& devices, const TileShape& shape) {
 
 template <class M>
 void CheckDevices(const DeviceView& devices, const double* target, const uint8_t* selected) {
+  CheckState<M>(kOp, devices);
   for (int64_t device = 0; device < devices.size; ++device) {
-    for (int i = 0; i < kStateCount<M>; ++i) {
-      if (Finite(devices.state[i][device])) continue;
-      Invalid(kOp, M::kState[i].name, " of device ", device, " ", Quantity(devices.state[i][device], M::kState[i].unit),
-              " must be finite");
-    }
     if (selected[device] == 0) continue;
     const auto p = ParamsOf<M>(devices, device);
     const double low = 1 / p.r_off, high = 1 / p.r_on;
@@ -88,14 +78,6 @@ void CheckDevices(const DeviceView& devices, const double* target, const uint8_t
     Invalid(kOp, "target of device ", device, " (", target[device], " S) must be within [1/r_off, 1/r_on] = [", low,
             ", ", high, "] S");
   }
-}
-
-template <class M>
-bool IsShared(const DeviceView& devices) {
-  for (int i = 0; i < kParamCount<M>; ++i) {
-    if (devices.params[i].stride != 0) return false;
-  }
-  return true;
 }
 
 // Whether half of every pulse leaves every device as it is, whatever state programming brings it into, and g is what
@@ -124,15 +106,6 @@ bool HalfPulsesHold(const DeviceView& devices, const ProgramOptions& o) {
     if (ConductanceOf(devices, device) != (devices.g.f32 != nullptr ? static_cast<float>(g) : g)) return false;
   }
   return true;
-}
-
-template <class M>
-bool AnyNoise(const DeviceView& devices) {
-  const int64_t n = IsShared<M>(devices) && devices.size > 0 ? 1 : devices.size;
-  for (int64_t device = 0; device < n; ++device) {
-    if (M::UsesNoise(ParamsOf<M>(devices, device))) return true;
-  }
-  return false;
 }
 
 // Collects the pulses of one cell as runs of equal ones, and applies half of each to the cell's neighbours. These do
