@@ -98,7 +98,7 @@ def test_an_exclusive_bound_is_itself_not_allowed():
 
 
 def test_check_choice_names_functions():
-    with pytest.raises(InvalidArgument, match="must be one of check_bool, check_int$"):
+    with pytest.raises(InvalidArgument, match=r"must be one of check_bool, check_int$"):
         check_choice("op", "routine", check_float, [check_bool, check_int])
 
 

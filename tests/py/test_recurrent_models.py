@@ -80,6 +80,14 @@ def test_one_line_tells_of_a_patched_layer(capsys):
     assert layer.matrices["weight_hr_l1"].verbose
 
 
+def test_tuning_tells_which_matrix_is_tuned(capsys):
+    layer = memtorch.mn.GRU(nn.GRU(3, 4), VTEAM, {})
+    capsys.readouterr()
+    layer.tune()
+    starts = [line.split(" Tuned Linear(")[0] for line in capsys.readouterr().out.splitlines()]
+    assert starts == ["GRU.weight_ih_l0:", "GRU.weight_hh_l0:"]
+
+
 # ---- Persistence ----
 
 WORN = {

@@ -157,7 +157,9 @@ class MatrixLayer(PatchedLayer):
         """
         matrices = self.readers()
         with all_or_none(matrices):
-            for matrix in matrices:
+            for name, matrix in zip(self.matrices, matrices, strict=True):
+                if self.options.verbose:
+                    print(f"{type(self).__name__}.{name}: ", end="")
                 matrix.tune(input_shape)
 
     def drop_digital_weights(self) -> None:
