@@ -184,7 +184,7 @@ class DeviceLimits(DeviceColumns):
         on = self.parameter(switch)
         return bool((on != 0).any()) if isinstance(on, Tensor) else on != 0
 
-    if TYPE_CHECKING:  # what DeviceArray provides
+    if TYPE_CHECKING:  # what DeviceArray and its other bases provide
 
         def sync(self) -> None: ...
         def _hold_stuck(self) -> None: ...

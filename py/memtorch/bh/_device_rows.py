@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from memtorch._errors import check_float, invalid
-from memtorch.bh._device_limits import DeviceLimits
+from memtorch.bh._device_engine import EngineColumns
 
 if TYPE_CHECKING:
     from memtorch.bh._device_array import DeviceArray
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["DeviceRows"]
 
 
-class DeviceRows(DeviceLimits):
+class DeviceRows(EngineColumns):
     """Values of single columns and devices, and copies of devices."""
 
     def column(self, name: str) -> Tensor:
@@ -83,4 +83,3 @@ class DeviceRows(DeviceLimits):
     if TYPE_CHECKING:  # what DeviceArray provides
 
         def set_params(self, *, row: int | None = None, **values: Any) -> None: ...
-        def _derive_state(self, write_g: bool, rows: slice | None = None) -> None: ...
