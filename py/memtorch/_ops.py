@@ -100,21 +100,6 @@ def _(
 quantize.register_autograd(lambda ctx, grad: (grad, None, None, None, None, None))
 
 
-def nearest_states(g: Tensor, states: int, low: Tensor, high: Tensor) -> Tensor:
-    """Moves conductances to the nearest of equally spaced states, the upper of two that are equally near.
-
-    Args:
-        g: Conductances (S), any shape.
-        states: Number of states; the only one lies in the middle.
-        low: The lowest state (S), float64, one element or the shape of ``g``.
-        high: The highest, likewise.
-
-    Returns:
-        A new tensor like ``g``.
-    """
-    return quantize(g, "", states, 0.0, low, high)
-
-
 @torch.library.custom_op("memtorch::digitize_and_sum", mutates_args=())
 def digitize_and_sum(
     partial: Tensor, ends: list[int], method: str, bits: int, overflow_rate: float, adc_range: float

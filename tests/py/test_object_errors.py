@@ -87,6 +87,8 @@ def test_an_entry_that_is_not_finite_is_refused_and_undone(value):
         lambda c: setattr(c, "conductance_matrix", torch.ones(3, 3)),
         lambda c: setattr(c.devices, "stuck", torch.ones(3, 3, dtype=torch.bool)),
         lambda c: setattr(c.devices, "stuck", torch.ones(2, 2)),
+        lambda c: setattr(c.devices, "stuck", "x"),
+        lambda c: setattr(c.devices, "stuck", [[True], [True, False]]),
         lambda c: setattr(c.devices, "finite_states", 0),
         lambda c: c.devices.simulate([math.nan]),
         lambda c: c.devices.simulate([]),

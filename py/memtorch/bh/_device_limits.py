@@ -12,13 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from memtorch import _ops
-from memtorch._errors import check_int, invalid
 from memtorch.bh._device_columns import DeviceColumns
+from memtorch.bh._finite_states import check_states, nearest_states
 
-__all__ = ["MAX_STATES", "DeviceLimits"]
-
-# Levels closer than the spacing of float32 conductances would be no levels.
-MAX_STATES = 2**24
+__all__ = ["DeviceLimits"]
 
 
 class DeviceLimits(DeviceColumns):
@@ -33,11 +30,6 @@ class DeviceLimits(DeviceColumns):
 
     # ---- Stuck devices ---------------------------------------------------------------------------------------------
 
-    @property
-    def stuck(self) -> Tensor | None:
-        """Which devices are stuck [*shape], bool; None: none is."""
-        return self._buffers.get("stuck")
-
     def set_stuck(self, stuck: Any) -> None:
         """Says which devices are stuck from now on, at the conductances that they have: bool [*shape], or None.
 
@@ -45,36 +37,14 @@ class DeviceLimits(DeviceColumns):
             InvalidArgument: Another type or shape.
         """
         self.sync()
-        mask = None if stuck is None else self._mask(stuck)
-        if mask is None or not bool(mask.any()):
+        mask = self._stuck_mask(stuck)
+        if mask is None:
             self._buffers.pop("stuck", None)
         else:
             self._buffers["stuck"] = mask
             self._state_mark = None  # the conductance of a stuck device becomes exactly that of its state
         self._stuck_rows = None
         self.sync()
-
-    def _mask(self, stuck: Any) -> Tensor:
-        mask = stuck if isinstance(stuck, (Tensor, np.ndarray)) else np.asarray(stuck)
-        if mask.dtype not in (torch.bool, np.bool_):
-            invalid("devices", "stuck", str(mask.dtype), "be bool")
-        if tuple(mask.shape) != self._shape:
-            invalid("devices", "stuck", f"shape {list(mask.shape)}", f"have shape {list(self._shape)}")
-        # Made under inference_mode it could not be copied into other modules.
-        with torch.inference_mode(False):
-            return torch.as_tensor(mask).to(self.g.device, copy=True).contiguous()
-
-    def is_stuck(self, row: int) -> bool:
-        """Whether the device in a row of the columns is stuck."""
-        return self.stuck is not None and bool(self.stuck.view(-1)[row])
-
-    def set_stuck_of(self, row: int, stuck: bool) -> None:
-        """Says of one device whether it is stuck."""
-        if stuck == self.is_stuck(row):
-            return
-        mask = torch.zeros(self._shape, dtype=torch.bool) if self.stuck is None else self.stuck.clone()
-        mask.view(-1)[row] = stuck
-        self.set_stuck(mask)
 
     def _stuck_index(self) -> NDArray[np.intp]:
         """Rows of the stuck devices."""
@@ -124,7 +94,7 @@ class DeviceLimits(DeviceColumns):
             InvalidArgument: Not a positive integer or None.
         """
         if finite_states is not None:
-            finite_states = check_int("devices", "finite_states", finite_states, 1, MAX_STATES)
+            finite_states = check_states("devices", "finite_states", finite_states)
         self._finite_states = finite_states
 
     def settle(self, rows: Any = None) -> None:
@@ -155,7 +125,7 @@ class DeviceLimits(DeviceColumns):
             bound = 1 / torch.as_tensor(self.parameter(name), dtype=torch.float64).cpu().view(-1)
             bounds.append(bound if bound.numel() == 1 or index is None else bound[index])
         target = target.expand(max(target.numel(), *(bound.numel() for bound in bounds)))
-        return _ops.nearest_states(target, self.finite_states, *bounds)
+        return nearest_states(target, self.finite_states, *bounds)
 
     # ---- Noise -----------------------------------------------------------------------------------------------------
 

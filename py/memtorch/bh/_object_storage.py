@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memtorch import _ops
 from memtorch._errors import check_float, check_int, check_numbers, check_tensor, invalid
-from memtorch.bh._device_limits import MAX_STATES
+from memtorch.bh._finite_states import check_states, nearest_states
 from memtorch.bh._object_model import check_resistances, number_of
 from memtorch.bh._object_state import ObjectState
 
@@ -84,12 +83,6 @@ class ObjectStorage(ObjectState):
         return self._column
 
     @property
-    def stuck(self) -> Tensor | None:
-        """Cells that never change [*shape], bool; None: none."""
-        self.sync()
-        return self._buffers["stuck"]
-
-    @property
     def finite_states(self) -> int | None:
         """Number of conductances that exact writes can reach; None: any."""
         return self._finite_states
@@ -100,7 +93,7 @@ class ObjectStorage(ObjectState):
         elif name == "stuck":
             self.set_stuck(value)
         elif name == "finite_states":
-            self._finite_states = None if value is None else check_int("devices", name, value, 1, MAX_STATES)
+            self._finite_states = None if value is None else check_states("devices", name, value)
         elif name == "time_series_resolution":
             step = check_float(self.memristor_model.__name__, name, value, 0, exclusive=True, unit="s")
             for device in self._objects:
@@ -115,26 +108,7 @@ class ObjectStorage(ObjectState):
             InvalidArgument: Another type or shape.
         """
         self.sync()
-        if stuck is not None:
-            mask = check_tensor("devices", "stuck", torch.as_tensor(stuck), self._shape)
-            if mask.dtype != torch.bool:
-                invalid("devices", "stuck", str(mask.dtype), "be bool")
-            # Made under inference_mode it could not be copied into other modules.
-            with torch.inference_mode(False):
-                stuck = mask.to(self._column.device, copy=True) if bool(mask.any()) else None
-        self._buffers["stuck"] = stuck
-
-    def is_stuck(self, row: int) -> bool:
-        """Whether the device with a number is stuck."""
-        stuck = self._buffers["stuck"]
-        return stuck is not None and bool(stuck.view(-1)[row])
-
-    def set_stuck_of(self, row: int, stuck: bool) -> None:
-        """Says of one device whether it is stuck."""
-        if stuck != self.is_stuck(row):
-            mask = torch.zeros(self._shape, dtype=torch.bool) if self.stuck is None else self.stuck.clone()
-            mask.view(-1)[row] = stuck
-            self.set_stuck(mask)
+        self._buffers["stuck"] = self._stuck_mask(stuck)
 
     def _stuck_rows(self) -> set[int]:
         stuck = self._buffers["stuck"]
@@ -230,4 +204,4 @@ def nearest_state(target: float, low: float, high: float, states: int | None) ->
     if states is None:
         return clipped
     g, *bounds = (torch.tensor(number, dtype=torch.float64) for number in (clipped, low, high))
-    return _ops.nearest_states(g, states, *bounds).item()
+    return nearest_states(g, states, *bounds).item()

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor, nn
+
+from memtorch._errors import invalid
 
 __all__ = ["VersionedColumns", "part_of"]
 
@@ -15,6 +19,8 @@ class VersionedColumns(nn.Module):
 
     ``half()``, ``double()`` and the like leave the dtypes of its tensors alone.
     """
+
+    _shape: tuple[int, ...]
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,6 +48,50 @@ class VersionedColumns(nn.Module):
         super().__setstate__(state)
         # The mark names a version of the original's memory; a copy's could match it by accident.
         self._state_mark = None
+
+    # ---- Stuck devices ---------------------------------------------------------------------------------------------
+
+    @property
+    def stuck(self) -> Tensor | None:
+        """Which devices are stuck [*shape], bool; None: none is."""
+        return self._buffers.get("stuck")
+
+    def set_stuck(self, stuck: Any) -> None:
+        """Says which devices are stuck from now on, at the conductances that they have: bool [*shape], or None.
+
+        Raises:
+            InvalidArgument: Another type or shape.
+        """
+        raise NotImplementedError
+
+    def is_stuck(self, row: int) -> bool:
+        """Whether the device in a row of the columns is stuck."""
+        return self.stuck is not None and bool(self.stuck.view(-1)[row])
+
+    def set_stuck_of(self, row: int, stuck: bool) -> None:
+        """Says of one device whether it is stuck."""
+        if stuck == self.is_stuck(row):
+            return
+        mask = torch.zeros(self._shape, dtype=torch.bool) if self.stuck is None else self.stuck.clone()
+        mask.view(-1)[row] = stuck
+        self.set_stuck(mask)
+
+    def _stuck_mask(self, stuck: Any) -> Tensor | None:
+        """What the user gave as a tensor [*shape] of its own; None if no device is stuck."""
+        if stuck is None:
+            return None
+        try:
+            mask = stuck if isinstance(stuck, (Tensor, np.ndarray)) else np.asarray(stuck)
+        except ValueError:  # lists of different lengths
+            invalid("devices", "stuck", stuck, f"have shape {list(self._shape)}")
+        if mask.dtype not in (torch.bool, np.bool_):
+            invalid("devices", "stuck", str(mask.dtype), "be bool")
+        if tuple(mask.shape) != self._shape:
+            invalid("devices", "stuck", f"shape {list(mask.shape)}", f"have shape {list(self._shape)}")
+        # Made under inference_mode it could not be copied into other modules.
+        with torch.inference_mode(False):
+            copied = torch.as_tensor(mask).to(self.buffer("g").device, copy=True).contiguous()
+        return copied if bool(copied.any()) else None
 
     # ---- Loading a state_dict --------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from memtorch import _read_ops
 from memtorch._errors import invalid
-from memtorch.bh._device_limits import MAX_STATES
+from memtorch.bh._finite_states import MAX_STATES
 from memtorch.bh.crossbar._nonlinear import NonLinearRead, is_ohmic, nonlinear_partial_sums, shared_shape
 from memtorch.bh.crossbar._operations import DoubleColumnOperation
 

@@ -20,6 +20,7 @@ from memtorch._errors import check_bool, check_float, check_shape, check_tensor,
 from memtorch._wire_ops import effective_conductances
 from memtorch.bh._device_array import DeviceArray
 from memtorch.bh._device_indexing import DeviceIndexing
+from memtorch.bh._finite_states import nearest_states
 from memtorch.bh.crossbar._operations import ReferenceColumn
 from memtorch.bh.crossbar._wires import Wires
 
@@ -81,7 +82,7 @@ def read_conductances(crossbar: Any, states: int | None) -> Tensor:
     low, high = (
         1 / torch.as_tensor(crossbar.devices.parameter(name), dtype=torch.float64) for name in ("r_off", "r_on")
     )
-    return _ops.nearest_states(g, states, low, high)
+    return nearest_states(g, states, low, high)
 
 
 def read_matrix(crossbar: Any, states: int | None, wires: Wires | None = None) -> Tensor:

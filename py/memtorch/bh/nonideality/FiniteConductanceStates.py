@@ -5,8 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from memtorch._errors import check_int
-from memtorch.bh._device_limits import MAX_STATES
+from memtorch.bh._finite_states import check_states
 from memtorch.bh.nonideality._effects import Effect, Layer, act_on
 
 __all__ = ["apply_finite_conductance_states"]
@@ -34,7 +33,7 @@ def apply_finite_conductance_states(layer: Layer, num_conductance_states: int) -
 
 def finite_states_effect(op: str, conductance_states: Any) -> Effect:
     """The effect, its arguments checked."""
-    states = check_int(op, "conductance_states", conductance_states, 1, MAX_STATES)
+    states = check_states(op, "conductance_states", conductance_states)
 
     def act(crossbar: Any) -> None:
         crossbar.devices.finite_states = states

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from memtorch._errors import InvalidArgument, check_bool, check_float, check_int, invalid
-from memtorch.bh._device_limits import MAX_STATES
+from memtorch._errors import InvalidArgument, check_bool, check_float, invalid
+from memtorch.bh._finite_states import check_states
 from memtorch.bh.crossbar._nonlinear import NonLinearRead
 from memtorch.bh.nonideality._effects import Effect
 
@@ -94,7 +94,7 @@ def _swept(op: str, sweep: dict[str, Any], states: Any) -> NonLinearRead:
         check_float(op, name, value, 0, exclusive=True, unit=_SWEEP[name]) for name, value in sweep.items()
     )
     if states is not None:
-        states = check_int(op, "num_conductance_states", states, 1, MAX_STATES)
+        states = check_states(op, "num_conductance_states", states)
     low = amplitude * math.cos(min(math.pi, 2 * math.pi * frequency * duration))
     return NonLinearRead(low=low, high=amplitude, states=states)
 
