@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import io
+import pickle
 
+import pytest
 import torch
 from torch import nn
 
@@ -28,6 +30,14 @@ def saved(value, **options):
     torch.save(value, stream)
     stream.seek(0)
     return torch.load(stream, **options)
+
+
+# The ways to a copy of a whole model.
+each_copy = pytest.mark.parametrize(
+    "through",
+    [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m)), lambda m: saved(m, weights_only=False)],
+    ids=["deepcopy", "pickle", "torch.save"],
+)
 
 
 def worst_error(layer: nn.Module, x: torch.Tensor, product, scheme=DOUBLE) -> torch.Tensor:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
-import io
-import pickle
 
 import numpy as np
 import pytest
 import torch
+from layer_tools import each_copy, saved
 from python_models import Counting, PythonDrift, PythonVTEAM, Rich
 from torch import nn
 
@@ -17,18 +16,7 @@ from memtorch.bh.memristor import VTEAM
 from memtorch.mn.Module import patch_model
 
 
-def saved(value, **options):
-    stream = io.BytesIO()
-    torch.save(value, stream)
-    stream.seek(0)
-    return torch.load(stream, **options)
-
-
-@pytest.mark.parametrize(
-    "through",
-    [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m)), lambda m: saved(m, weights_only=False)],
-    ids=["deepcopy", "pickle", "torch.save"],
-)
+@each_copy
 def test_copies_are_equal_and_independent(through):
     network = nn.Sequential(nn.Linear(4, 3))
     mine = patch_model(network, PythonVTEAM, {"r_on": StochasticParameter(loc=60, scale=3)}, verbose=False)

@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 import torch
-from layer_tools import SINGLE, VTEAM, patched, saved
+from layer_tools import SINGLE, VTEAM, each_copy, patched, saved
 from nonideality_tools import assert_same_state, everything
 from torch import nn
 
@@ -42,11 +42,7 @@ def worn(request):
     return mine
 
 
-@pytest.mark.parametrize(
-    "through",
-    [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m)), lambda m: saved(m, weights_only=False)],
-    ids=["deepcopy", "pickle", "torch.save"],
-)
+@each_copy
 def test_a_copy_of_the_model_is_bit_equal_and_independent(worn, through):
     before = worn(images())
     other = through(worn)

@@ -1,12 +1,10 @@
 """Networks with recurrent layers: what is patched, and how patched layers are kept."""
 
 import copy
-import io
-import pickle
 
 import pytest
 import torch
-from layer_tools import SINGLE, VTEAM, patched
+from layer_tools import SINGLE, VTEAM, each_copy, patched, saved
 from recurrent_tools import KINDS, LAYERS, close, equal, sequences, torch_layer
 from torch import nn
 
@@ -111,18 +109,7 @@ def worn(request):
     return layer, lambda: patched(copy.deepcopy(digital), **options)
 
 
-def saved(value, **options):
-    stream = io.BytesIO()
-    torch.save(value, stream)
-    stream.seek(0)
-    return torch.load(stream, **options)
-
-
-@pytest.mark.parametrize(
-    "through",
-    [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m)), lambda m: saved(m, weights_only=False)],
-    ids=["deepcopy", "pickle", "torch.save"],
-)
+@each_copy
 def test_copies_are_bit_equal_and_independent(worn, through):
     layer, _ = worn
     before = layer(sequences())
