@@ -13,6 +13,7 @@
 #include "bindings/arrays.h"
 #include "engine/devices/models.h"
 #include "engine/devices/windows.h"
+#include "engine/grid/grid.h"
 #include "engine/nonlinear_read.h"
 #include "engine/program.h"
 #include "engine/simulate.h"
@@ -313,6 +314,37 @@ void BindReadNonlinearGradient(const std::string& model, const nb::list& params,
   ReadNonlinearGradient(model, read, partial_grad.data(), v_grad.data());
 }
 
+Wires WiresOf(const char* op, const std::vector<double>& ohm) {
+  if (ohm.size() != 4) Invalid(op, "wires must hold word, bit, source, load");
+  return {ohm[0], ohm[1], ohm[2], ohm[3]};
+}
+
+void BindReadThroughWires(const std::string& model, const nb::list& params, const AnyFlat& g,
+                          const std::vector<int64_t>& grid, const std::vector<double>& wires,
+                          const Flat<const double>& v, const Flat<double>& partial) {
+  const char* op = "read_through_wires";
+  Columns columns(op, model, params, static_cast<int64_t>(g.size()));
+  columns.SetConductances(g);
+  const NonlinearRead read = TilesOf(op, columns, grid, v, partial);
+  const Wires ohm = WiresOf(op, wires);
+  nb::gil_scoped_release unlocked;
+  ReadThroughWires(model, read, ohm, partial.data());
+}
+
+void BindReadThroughWiresGradient(const std::string& model, const nb::list& params, const AnyFlat& g,
+                                  const std::vector<int64_t>& grid, const std::vector<double>& wires,
+                                  const Flat<const double>& v, const Flat<const double>& partial_grad,
+                                  const Flat<double>& v_grad) {
+  const char* op = "read_through_wires_gradient";
+  Columns columns(op, model, params, static_cast<int64_t>(g.size()));
+  columns.SetConductances(g);
+  const NonlinearRead read = TilesOf(op, columns, grid, v, partial_grad);
+  CheckSize(op, "v_grad", v_grad, static_cast<int64_t>(v.size()));
+  const Wires ohm = WiresOf(op, wires);
+  nb::gil_scoped_release unlocked;
+  ReadThroughWiresGradient(model, read, ohm, partial_grad.data(), v_grad.data());
+}
+
 void BindReadSimulated(const std::string& model, const nb::list& params, const StateArrays& state, const AnyFlat& g,
                        double dt, const std::vector<int64_t>& grid, const Flat<const double>& v,
                        const Flat<double>& partial, uint64_t seed, const std::optional<AnyFlat>& stuck) {
@@ -363,6 +395,12 @@ void BindReads(nb::module_& m) {
         "own I-V curve. grid: rows, columns, tile_rows, tile_columns.");
   m.def("read_nonlinear_gradient", &BindReadNonlinearGradient, "model"_a, "params"_a, "g"_a.noconvert(), "grid"_a,
         "v"_a, "partial_grad"_a, "v_grad"_a.noconvert(), "The derivative of read_nonlinear by v.");
+  m.def("read_through_wires", &BindReadThroughWires, "model"_a, "params"_a, "g"_a.noconvert(), "grid"_a, "wires"_a,
+        "v"_a, "partial"_a.noconvert(),
+        "The same through resistive wires, ohm: word, bit, source, load. RuntimeError where a tile is not solved.");
+  m.def("read_through_wires_gradient", &BindReadThroughWiresGradient, "model"_a, "params"_a, "g"_a.noconvert(),
+        "grid"_a, "wires"_a, "v"_a, "partial_grad"_a, "v_grad"_a.noconvert(),
+        "The derivative of read_through_wires by v.");
   m.def("read_simulated", &BindReadSimulated, "model"_a, "params"_a, "state"_a.noconvert(), "g"_a.noconvert(), "dt"_a,
         "grid"_a, "v"_a, "partial"_a.noconvert(), "seed"_a = 0, "stuck"_a.noconvert() = nb::none(),
         "Currents of tiles whose devices make one step of dt for each input vector, one after the other.");

@@ -1,4 +1,4 @@
-// Reading a crossbar whose devices follow their own current-voltage curves, with ideal wires.
+// Reading a crossbar whose devices follow their own current-voltage curves; with ideal wires, unless said otherwise.
 //
 // The current of every model is Shape(v) times its conductance (device_model.h). Where devices share the parameters of
 // that shape, a read is an ordinary product of conductances with shaped voltages (ReadShape, read.h); the other
@@ -17,6 +17,8 @@
 #include "engine/tile.h"
 
 namespace memtorch {
+
+struct Wires;  // engine/grid/grid.h
 
 // Shapes of n voltages, volts, and their derivatives (null: not wanted), of the one device that `devices` describes by
 // its parameters. Throws where a shape would exceed kLargestShape.
@@ -39,6 +41,15 @@ void ReadNonlinear(const std::string& model, const NonlinearRead& read, double* 
 // The derivative of the above: v_grad [rows, inputs] = sum of partial_grad [tiles down, inputs, cols] ShapeSlope(v) g.
 void ReadNonlinearGradient(const std::string& model, const NonlinearRead& read, const double* partial_grad,
                            double* v_grad);
+
+// partial as above, each tile a circuit of its own with resistive wires, padding cells included (their word lines are at
+// 0 V): Newton's method for every input vector. Throws std::runtime_error, naming the residual, where Kirchhoff's law is
+// not met.
+void ReadThroughWires(const std::string& model, const NonlinearRead& read, const Wires& wires, double* partial);
+
+// Its derivative, as ReadNonlinearGradient: the circuit of the devices' slopes at the solution, driven from the senses.
+void ReadThroughWiresGradient(const std::string& model, const NonlinearRead& read, const Wires& wires,
+                              const double* partial_grad, double* v_grad);
 
 struct SimulatedReadOptions {
   double dt = 0;      // seconds that each input vector is applied, > 0

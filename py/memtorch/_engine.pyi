@@ -159,6 +159,14 @@ def read_nonlinear(model: str, params: list, g: Annotated[NDArray | Tensor, dict
 def read_nonlinear_gradient(model: str, params: list, g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], grid: Sequence[int], v: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], partial_grad: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], v_grad: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]) -> None:
     """The derivative of read_nonlinear by v."""
 
+def read_through_wires(model: str, params: list, g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], grid: Sequence[int], wires: Sequence[float], v: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], partial: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]) -> None:
+    """
+    The same through resistive wires, ohm: word, bit, source, load. RuntimeError where a tile is not solved.
+    """
+
+def read_through_wires_gradient(model: str, params: list, g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], grid: Sequence[int], wires: Sequence[float], v: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], partial_grad: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], v_grad: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]) -> None:
+    """The derivative of read_through_wires by v."""
+
 def read_simulated(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]], g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], dt: float, grid: Sequence[int], v: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], partial: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')], seed: int = 0, stuck: Annotated[NDArray | Tensor, dict(order='C', device='cpu')] | None = None) -> None:
     """
     Currents of tiles whose devices make one step of dt for each input vector, one after the other.

@@ -19,7 +19,7 @@ from torch import Tensor
 from memtorch import _engine
 from memtorch._ops import engine_threads
 
-__all__ = ["read_nonlinear", "read_shape"]
+__all__ = ["read_nonlinear", "read_shape", "read_through_wires"]
 
 
 def _columns(params: list[Tensor]) -> list[Any]:
@@ -145,3 +145,72 @@ def _read_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
 
 
 read_nonlinear.register_autograd(_read_backward, setup_context=_save_read)
+
+
+@torch.library.custom_op("memtorch::read_through_wires", mutates_args=())
+def read_through_wires(
+    v: Tensor, g: Tensor, params: list[Tensor], model: str, grid: list[int], wires: list[float]
+) -> Tensor:
+    """The same through resistive wires, every tile a circuit of its own; differentiable by ``v``.
+
+    Args:
+        v: As ``read_nonlinear``.
+        g: Likewise, padding cells included; they load the wires.
+        params: Likewise; they may be shared.
+        model: Likewise.
+        grid: Likewise.
+        wires: Resistances (ohm) of a word line segment, of a bit line segment, at the drivers, at the sense ends.
+
+    Returns:
+        As ``read_nonlinear``.
+
+    Raises:
+        InvalidArgument: Voltages, conductances or resistances out of range.
+        RuntimeError: Newton's method leaves more than 1e-10 of the largest device current at a node.
+    """
+    partial = torch.empty((-(-grid[0] // grid[2]), v.shape[0], grid[1]), dtype=torch.float64)
+    engine_threads()
+    volts = _volts(v).t().contiguous()
+    cells = g.detach().cpu().contiguous().view(-1)
+    _engine.read_through_wires(model, _columns(params), cells, grid, wires, volts, partial)
+    return partial.to(v.device, v.dtype)
+
+
+@read_through_wires.register_fake
+def _(v: Tensor, g: Tensor, params: list[Tensor], model: str, grid: list[int], wires: list[float]) -> Tensor:
+    return v.new_empty(-(-grid[0] // grid[2]), v.shape[0], grid[1])
+
+
+@torch.library.custom_op("memtorch::read_through_wires_gradient", mutates_args=())
+def read_through_wires_gradient(
+    grad: Tensor, v: Tensor, g: Tensor, params: list[Tensor], model: str, grid: list[int], wires: list[float]
+) -> Tensor:
+    """The gradient [inputs, rows] by ``v`` of ``read_through_wires``: solved again, then one linear circuit."""
+    volts = _volts(v).t().contiguous()
+    v_grad = torch.empty_like(volts)
+    engine_threads()
+    cells = g.detach().cpu().contiguous().view(-1)
+    upstream = _volts(grad).contiguous()
+    _engine.read_through_wires_gradient(model, _columns(params), cells, grid, wires, volts, upstream, v_grad)
+    return v_grad.t().contiguous().to(v.device, v.dtype)
+
+
+@read_through_wires_gradient.register_fake
+def _(
+    grad: Tensor, v: Tensor, g: Tensor, params: list[Tensor], model: str, grid: list[int], wires: list[float]
+) -> Tensor:
+    return torch.empty_like(v, memory_format=torch.contiguous_format)
+
+
+def _save_wired_read(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    *saved, ctx.wires = inputs
+    _save_read(ctx, tuple(saved), output)
+
+
+def _wired_read_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    v, g, *params = ctx.saved_tensors
+    v_grad = read_through_wires_gradient(grad, v, g, params, ctx.model, ctx.grid, ctx.wires)
+    return v_grad, None, [None] * len(params), None, None, None
+
+
+read_through_wires.register_autograd(_wired_read_backward, setup_context=_save_wired_read)

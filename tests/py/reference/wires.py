@@ -125,3 +125,41 @@ def tiled_effective_matrix(g, tile_shape, padding, word, bit, source, load):
             solved = effective_matrix(tile, word, bit, source, load)
             out[top : top + tile_shape[0], left : left + tile_shape[1]] = solved[: used.shape[0], : used.shape[1]]
     return out
+
+
+def nonlinear_device_voltages(current, slope, shape, v_word, v_bit, word, bit, source, load):
+    """Voltages across devices with curves of their own, by Newton's method with dense matrices.
+
+    A device sees the voltage between its lines' ends less what the currents of all devices lose along the wires that
+    they share with it: v = ideal - lost I(v).
+
+    Args:
+        current: ``f(voltages [rows, columns])``, amperes.
+        slope: Its derivative, siemens.
+        shape: (rows, columns).
+        v_word: As ``device_voltages``.
+        v_bit: Likewise.
+        word: Likewise.
+        bit: Likewise.
+        source: Likewise.
+        load: Likewise.
+
+    Returns:
+        [rows, columns], volts.
+    """
+    rows, columns = shape
+    ideal = np.subtract.outer(np.asarray(v_word, dtype=np.float64), np.asarray(v_bit, dtype=np.float64)).ravel()
+    # What one ampere through device (k, l) takes from the voltage of device (i, j): along the wires that they share.
+    i, j = (x.ravel() for x in np.indices(shape))
+    same_word, same_bit = np.equal.outer(i, i), np.equal.outer(j, j)
+    along = source + word * np.minimum.outer(j, j)
+    down = load + bit * (rows - 1 - np.maximum.outer(i, i))
+    lost = same_word * along + same_bit * down
+    v = np.zeros(rows * columns)
+    for _ in range(200):
+        error = v + lost @ current(v.reshape(shape)).ravel() - ideal
+        step = np.linalg.solve(np.eye(v.size) + lost * slope(v.reshape(shape)).ravel(), error)
+        v = v - step
+        if np.abs(step).max() <= 1e-15 * np.abs(ideal).max():
+            break
+    return v.reshape(shape)

@@ -102,7 +102,7 @@ def nonlinear_partial_sums(crossbar: Any, v: Tensor, how: NonLinearRead, wires: 
         crossbar: A ``Crossbar``, or the reference column of the single column scheme, which is linear.
         v: [inputs, rows] volts, within ``how.low`` and ``how.high``.
         how: How the devices are read.
-        wires: Resistances; a frozen read of ohmic devices takes them, others have ideal wires (None).
+        wires: Resistances; None for devices that are simulated, or of a model written in Python.
 
     Returns:
         [tiles down, inputs, columns] amperes, the dtype of ``v``. Gradients are exact for a frozen read; for a
@@ -111,26 +111,32 @@ def nonlinear_partial_sums(crossbar: Any, v: Tensor, how: NonLinearRead, wires: 
 
     Raises:
         InvalidArgument: Voltages that are not finite, or so large that a current would not be; wires that resist,
-            where devices are simulated or not ohmic.
+            where devices are simulated or of a model written in Python.
+        RuntimeError: A circuit of curves and wires was not solved to 1e-10.
     """
     rows, columns = crossbar.rows, crossbar.columns
     tile_shape = crossbar.tile_shape or (rows, columns)
     if isinstance(crossbar, ReferenceColumn):
         return _ops.partial_sums(v, crossbar.matrix().to(v.dtype), tile_shape[0])
     devices = crossbar.devices
-    if wires is not None and (how.simulate or not is_ohmic(devices)):
+    if wires is not None and (how.simulate or not isinstance(devices, DeviceArray)):
         given = f"{tuple(wires)}, of {crossbar.memristor_model.__name__}"
-        invalid("NonLinear", "resistances of wires", given, "be None: non-linear devices are read with ideal wires", "")
+        must = "be None: devices that are simulated, or of a model written in Python, are read with ideal wires"
+        invalid("NonLinear", "resistances of wires", given, must, "")
     if how.simulate:
         return _StraightRead.apply(v, crossbar, tile_shape[0], devices.read_simulated)
     if not isinstance(devices, DeviceArray):
         read = partial(devices.read_frozen, states=how.states)
         return _StraightRead.apply(v, crossbar, tile_shape[0], read)
     shape = shared_shape(devices)
-    if shape is None:
+    through_wires = wires is not None and not is_ohmic(devices)
+    if shape is None or through_wires:
         params = [torch.as_tensor(devices.parameter(f.name), dtype=torch.float64) for f in devices.table.params]
         g = read_conductances(crossbar, how.states)
-        return _read_ops.read_nonlinear(v, g, params, devices.table.name, [rows, columns, *tile_shape])
+        arguments = (v, g, params, devices.table.name, [rows, columns, *tile_shape])
+        if wires is not None and through_wires:
+            return _read_ops.read_through_wires(*arguments, list(wires))
+        return _read_ops.read_nonlinear(*arguments)
     volts = _read_ops.read_shape(v, shape[0], list(shape[1]))
     return _ops.partial_sums(volts, read_matrix(crossbar, how.states, wires).to(v.dtype), tile_shape[0])
 
