@@ -20,6 +20,10 @@ template <class T>
 using Flat = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
 // The same, of a dtype that is looked at when called.
 using AnyFlat = nb::ndarray<nb::c_contig, nb::device::cpu>;
+// The same on the CPU or a GPU; bindings/place.h says which.
+template <class T>
+using Placed = nb::ndarray<T, nb::c_contig>;
+using AnyPlaced = nb::ndarray<nb::c_contig>;
 
 template <class Array>
 void CheckSize(const char* op, const char* name, const Array& array, int64_t size) {
@@ -29,8 +33,8 @@ void CheckSize(const char* op, const char* name, const Array& array, int64_t siz
 }
 
 // Calls body with a value of the array's element type, float or double.
-template <class Body>
-void WithFloatType(const char* op, const char* name, const AnyFlat& array, Body&& body) {
+template <class Array, class Body>
+void WithFloatType(const char* op, const char* name, const Array& array, Body&& body) {
   if (array.dtype() == nb::dtype<float>()) return body(float{});
   if (array.dtype() == nb::dtype<double>()) return body(double{});
   Invalid(op, name, " must be float32 or float64");

@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "bindings/arrays.h"
+#include "bindings/place.h"
+#include "engine/cuda/simulate.h"
 #include "engine/devices/models.h"
 #include "engine/devices/windows.h"
 #include "engine/grid/grid.h"
@@ -24,6 +26,7 @@ namespace {
 using namespace nb::literals;
 
 using StateArrays = std::vector<Flat<double>>;
+using PlacedStates = std::vector<Placed<double>>;
 
 const char* RangeName(Range range) {
   switch (range) {
@@ -105,7 +108,7 @@ Counts CountsOf(const char* op, const std::string& model) {
 // A DeviceView over Python's columns. Holds what the view points to.
 class Columns {
  public:
-  Columns(const char* op, const std::string& model, const nb::list& params, int64_t size) : op_(op) {
+  Columns(const char* op, const std::string& model, const nb::list& params, int64_t size) : op_(op), place_(op) {
     view_.size = size;
     const int expected = CountsOf(op, model).params;
     if (static_cast<int>(params.size()) != expected) {
@@ -115,7 +118,9 @@ class Columns {
     for (size_t k = 0; k < params.size(); ++k) view_.params[k] = Column(params[k], size);
   }
 
-  void SetState(const std::string& model, const StateArrays& state) {
+  template <class Array>
+  void SetState(const std::string& model, const std::vector<Array>& state) {
+    place_.Add(state);
     const int expected = CountsOf(op_, model).states;
     if (static_cast<int>(state.size()) != expected) {
       Invalid(op_, "state must hold the ", expected, " state variables of ", model, ", got ", state.size());
@@ -126,8 +131,10 @@ class Columns {
     }
   }
 
-  void SetStuck(const std::optional<AnyFlat>& stuck) {
+  template <class Array>
+  void SetStuck(const std::optional<Array>& stuck) {
     if (!stuck) return;
+    place_.Add(*stuck);
     CheckSize(op_, "stuck", *stuck, view_.size);
     if (stuck->dtype() != nb::dtype<bool>() && stuck->dtype() != nb::dtype<uint8_t>()) {
       Invalid(op_, "stuck must be bool or uint8");
@@ -135,9 +142,14 @@ class Columns {
     view_.stuck = static_cast<const uint8_t*>(stuck->data());
   }
 
-  void SetConductances(const AnyFlat& g) { view_.g = Conductances("g", g); }
+  template <class Array>
+  void SetConductances(const Array& g) {
+    view_.g = Conductances("g", g);
+  }
 
-  ConductanceColumn Conductances(const char* name, const AnyFlat& g) const {
+  template <class Array>
+  ConductanceColumn Conductances(const char* name, const Array& g) {
+    place_.Add(g);
     CheckSize(op_, name, g, view_.size);
     ConductanceColumn column;
     WithFloatType(op_, name, g, [&](auto type) {
@@ -151,6 +163,8 @@ class Columns {
   }
 
   const DeviceView& view() const { return view_; }
+  // Where the columns are; further arrays of the call are added to it.
+  Place& place() { return place_; }
 
  private:
   ParamColumn Column(nb::handle value, int64_t size) {
@@ -159,23 +173,26 @@ class Columns {
       shared_.push_back(number);
       return {&shared_.back(), 0};
     }
-    Flat<const double> array;
+    Placed<const double> array;
     if (!nb::try_cast(value, array, /*convert=*/false)) {
-      Invalid(op_, "each of params must be a float or a contiguous float64 array on the CPU");
+      Invalid(op_, "each of params must be a float or a contiguous float64 array");
     }
+    place_.Add(array);
     CheckSize(op_, "each parameter array", array, size);
     arrays_.push_back(array);
     return {array.data(), 1};
   }
 
   const char* op_;
+  Place place_;
   std::vector<double> shared_;
-  std::vector<Flat<const double>> arrays_;
+  std::vector<Placed<const double>> arrays_;
   DeviceView view_;
 };
 
-Columns FullColumns(const char* op, const std::string& model, const nb::list& params, const StateArrays& state,
-                    const AnyFlat& g, const std::optional<AnyFlat>& stuck) {
+template <class Array, class State>
+Columns FullColumns(const char* op, const std::string& model, const nb::list& params, const std::vector<State>& state,
+                    const Array& g, const std::optional<Array>& stuck) {
   Columns columns(op, model, params, static_cast<int64_t>(g.size()));
   columns.SetStuck(stuck);
   columns.SetState(model, state);
@@ -183,10 +200,12 @@ Columns FullColumns(const char* op, const std::string& model, const nb::list& pa
   return columns;
 }
 
-void BindSimulate(const std::string& model, const nb::list& params, const StateArrays& state, const AnyFlat& g,
-                  double dt, const Flat<const double>& waveform, const std::optional<Flat<double>>& current,
-                  uint64_t seed, int64_t first_device, double rel_tol, const std::optional<AnyFlat>& stuck) {
-  const Columns columns = FullColumns("simulate", model, params, state, g, stuck);
+void BindSimulate(const std::string& model, const nb::list& params, const PlacedStates& state, const AnyPlaced& g,
+                  double dt, const Placed<const double>& waveform, const std::optional<Placed<double>>& current,
+                  uint64_t seed, int64_t first_device, double rel_tol, const std::optional<AnyPlaced>& stuck) {
+  Columns columns = FullColumns("simulate", model, params, state, g, stuck);
+  columns.place().Add(waveform);
+  columns.place().Add(current);
   const int64_t size = columns.view().size;
   Waveform wave;
   wave.v = waveform.data();
@@ -199,24 +218,27 @@ void BindSimulate(const std::string& model, const nb::list& params, const StateA
     Invalid("simulate", "waveform must have shape [steps] or [", size, ", steps]");
   }
   if (current) CheckSize("simulate", "current", *current, size * wave.steps);
-  nb::gil_scoped_release unlocked;
-  Simulate(model, columns.view(), wave, {seed, first_device, rel_tol}, current ? current->data() : nullptr);
+  const SimulateOptions options{seed, first_device, rel_tol};
+  double* out = current ? current->data() : nullptr;
+  columns.place().Run([&](void* stream) { cuda::Simulate(model, columns.view(), wave, options, out, stream); },
+                      [&] { Simulate(model, columns.view(), wave, options, out); });
 }
 
-void BindSetConductance(const std::string& model, const nb::list& params, const StateArrays& state, const AnyFlat& g,
-                        const std::optional<AnyFlat>& target, const std::optional<AnyFlat>& stuck) {
-  const Columns columns = FullColumns("set_conductance", model, params, state, g, stuck);
+void BindSetConductance(const std::string& model, const nb::list& params, const PlacedStates& state, const AnyPlaced& g,
+                        const std::optional<AnyPlaced>& target, const std::optional<AnyPlaced>& stuck) {
+  Columns columns = FullColumns("set_conductance", model, params, state, g, stuck);
   const ConductanceColumn wanted = target ? columns.Conductances("target", *target) : columns.view().g;
-  nb::gil_scoped_release unlocked;
-  SetConductance(model, columns.view(), wanted);
+  columns.place().Run([&](void* stream) { cuda::SetConductance(model, columns.view(), wanted, stream); },
+                      [&] { SetConductance(model, columns.view(), wanted); });
 }
 
-template <void (*Apply)(const std::string&, const DeviceView&)>
-void BindInPlace(const std::string& model, const nb::list& params, const StateArrays& state, const AnyFlat& g,
-                 const std::optional<AnyFlat>& stuck) {
-  const Columns columns = FullColumns("devices", model, params, state, g, stuck);
-  nb::gil_scoped_release unlocked;
-  Apply(model, columns.view());
+template <void (*Apply)(const std::string&, const DeviceView&),
+          void (*ApplyOnGpu)(const std::string&, const DeviceView&, void*)>
+void BindInPlace(const std::string& model, const nb::list& params, const PlacedStates& state, const AnyPlaced& g,
+                 const std::optional<AnyPlaced>& stuck) {
+  Columns columns = FullColumns("devices", model, params, state, g, stuck);
+  columns.place().Run([&](void* stream) { ApplyOnGpu(model, columns.view(), stream); },
+                      [&] { Apply(model, columns.view()); });
 }
 
 void BindProgram(const std::string& model, const nb::list& params, const StateArrays& state, const AnyFlat& g,
@@ -419,9 +441,9 @@ void BindDevices(nb::module_& m) {
   m.def("set_conductance", &BindSetConductance, "model"_a, "params"_a, "state"_a.noconvert(), "g"_a.noconvert(),
         "target"_a.noconvert() = nb::none(), "stuck"_a.noconvert() = nb::none(),
         "Sets each device to target [size], siemens, clipped to its own range; without target the state follows g.");
-  m.def("update_conductance", &BindInPlace<&UpdateConductance>, "model"_a, "params"_a, "state"_a.noconvert(),
-        "g"_a.noconvert(), "stuck"_a.noconvert() = nb::none(), "Recomputes g from the state.");
-  m.def("reset", &BindInPlace<&Reset>, "model"_a, "params"_a, "state"_a.noconvert(), "g"_a.noconvert(),
+  m.def("update_conductance", &BindInPlace<&UpdateConductance, &cuda::UpdateConductance>, "model"_a, "params"_a,
+        "state"_a.noconvert(), "g"_a.noconvert(), "stuck"_a.noconvert() = nb::none(), "Recomputes g from the state.");
+  m.def("reset", &BindInPlace<&Reset, &cuda::Reset>, "model"_a, "params"_a, "state"_a.noconvert(), "g"_a.noconvert(),
         "stuck"_a.noconvert() = nb::none(), "Puts every device into its model's initial state.");
   m.def(
       "check_params",

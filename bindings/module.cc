@@ -12,6 +12,7 @@ namespace memtorch {
 
 namespace nb = nanobind;
 
+void BindCuda(nb::module_& m);
 void BindDevices(nb::module_& m);
 void BindGrid(nb::module_& m);
 void BindQuantize(nb::module_& m);
@@ -58,6 +59,7 @@ NB_MODULE(_engine, m) {
       "The memtorch engine. Private: memtorch._ops, memtorch._read_ops and memtorch.bh._device_array are its only "
       "callers.";
   memtorch::BindErrors(m);
+  memtorch::BindCuda(m);
   memtorch::BindDevices(m);
   memtorch::BindGrid(m);
   memtorch::BindQuantize(m);

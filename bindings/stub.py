@@ -12,7 +12,7 @@ from types import ModuleType
 from nanobind.stubgen import StubGen
 
 HEADER = """# Generated from the extension by ./tools/dev build --update-stub; a test compares the two.
-# Arrays are torch tensors on the CPU or NumPy arrays, of exactly the dtype that is stated.
+# Arrays are torch tensors or NumPy arrays, of exactly the dtype that is stated.
 """
 _ARRAY = re.compile(r"Annotated\[(NDArray(?:\[[\w.]+\])?|ArrayLike), ")
 

@@ -29,9 +29,16 @@ int64_t FirstOf(int64_t n, const Predicate& bad) {
   return first.load();
 }
 
+// Not a lambda, which nvcc would not let LoadParams call.
+struct ParamSource {
+  const DeviceView& devices;
+  int64_t device;
+  MT_HD double operator()(size_t i) const { return devices.params[i].data[device * devices.params[i].stride]; }
+};
+
 template <class M>
 typename M::Params ParamsOf(const DeviceView& devices, int64_t device) {
-  return LoadParams<M>([&](size_t i) { return devices.params[i].data[device * devices.params[i].stride]; });
+  return LoadParams<M>(ParamSource{devices, device});
 }
 
 template <class M>
@@ -42,23 +49,36 @@ bool IsShared(const DeviceView& devices) {
   return true;
 }
 
+// That the i-th parameter of every device is in its range.
+template <class M>
+void CheckParamRange(const char* op, const DeviceView& devices, int i) {
+  const auto& field = M::kParams[i];
+  const ParamColumn& column = devices.params[i];
+  const int64_t n = column.stride == 0 ? 1 : devices.size;
+  const int64_t bad = FirstOf(n, [&](int64_t device) { return !InRange(field.range, column.data[device]); });
+  if (bad == n) return;
+  const std::string whose = column.stride == 0 ? "" : " of device " + std::to_string(bad);
+  Invalid(op, field.name, whose, " ", Quantity(column.data[bad], field.unit), " must be ",
+          RangeText(field.range, column.data[bad]));
+}
+
 template <class M>
 void CheckParamValues(const char* op, const DeviceView& devices) {
-  for (int i = 0; i < kParamCount<M>; ++i) {
-    const auto& field = M::kParams[i];
-    const ParamColumn& column = devices.params[i];
-    const int64_t n = column.stride == 0 ? 1 : devices.size;
-    const int64_t bad = FirstOf(n, [&](int64_t device) { return !InRange(field.range, column.data[device]); });
-    if (bad == n) continue;
-    const std::string whose = column.stride == 0 ? "" : " of device " + std::to_string(bad);
-    Invalid(op, field.name, whose, " ", Quantity(column.data[bad], field.unit), " must be ",
-            RangeText(field.range, column.data[bad]));
-  }
+  for (int i = 0; i < kParamCount<M>; ++i) CheckParamRange<M>(op, devices, i);
   const bool shared = IsShared<M>(devices);
   const int64_t n = shared ? 1 : devices.size;
   const int64_t bad = FirstOf(n, [&](int64_t device) { return !M::Conflict(ParamsOf<M>(devices, device)).empty(); });
   if (bad == n) return;
   Invalid(op, shared ? "" : "device " + std::to_string(bad) + ": ", M::Conflict(ParamsOf<M>(devices, bad)));
+}
+
+// The same where the columns of parameters that differ cannot be read, because they are on a GPU.
+template <class M>
+void CheckSharedParams(const char* op, const DeviceView& devices) {
+  if (IsShared<M>(devices)) return CheckParamValues<M>(op, devices);
+  for (int i = 0; i < kParamCount<M>; ++i) {
+    if (devices.params[i].stride == 0) CheckParamRange<M>(op, devices, i);
+  }
 }
 
 template <class M>

@@ -1,4 +1,4 @@
-"""CUDA in the build: the repository rule that finds the toolkit, and a library rule for .cu files."""
+"""CUDA in the build: library rules for .cu files, for the GPU and for a host that emulates one."""
 
 load("@cuda_toolkit//:defs.bzl", "NVCC")
 load("//tools:cc.bzl", "mt_cc_library")
@@ -14,6 +14,9 @@ _NVCC_FLAGS = [
     "--Werror=all-warnings",
     "-Xcompiler=-fPIC,-fvisibility=hidden,-ffp-contract=off,-Wall,-Wextra",
 ]
+
+# For targets that need nvcc: where it is missing they are left out of //..., so that everything else builds.
+CUDA_TAGS = [] if NVCC else ["manual"]
 
 def _cuda_object_impl(ctx):
     if not NVCC:
@@ -51,25 +54,37 @@ _cuda_object = rule(
 )
 
 def mt_cuda_library(name, srcs, hdrs = [], copts = [], deps = [], **kwargs):
-    """cc_library of .cu files, with the CUDA runtime linked statically.
-
-    Where nvcc is missing the targets are left out of //..., so that everything else builds.
-    """
-    tags = [] if NVCC else ["manual"]
+    """cc_library of .cu files, with the CUDA runtime linked statically."""
     for src in srcs:
         _cuda_object(
             name = src[:-len(".cu")] + "_cu",
             src = src,
             hdrs = hdrs,
             copts = copts,
-            tags = tags,
+            tags = CUDA_TAGS,
             deps = deps,
         )
     mt_cc_library(
         name = name,
         srcs = [":" + src[:-len(".cu")] + "_cu" for src in srcs],
         hdrs = hdrs,
-        tags = tags,
+        tags = CUDA_TAGS,
         deps = deps + ["@cuda_toolkit//:cudart"],
+        **kwargs
+    )
+
+def mt_emulated_cuda_library(name, srcs, hdrs = [], host_srcs = [], **kwargs):
+    """cc_library of .cu files compiled by the host's compiler (engine/cuda/launch.h), and of `host_srcs` beside them."""
+    for src in srcs:
+        native.genrule(
+            name = src[:-len(".cu")] + "_emulated",
+            outs = [src[:-len(".cu")] + "_emulated.cc"],
+            cmd = "echo '#include \"%s/%s\"' > $@" % (native.package_name(), src),
+        )
+    mt_cc_library(
+        name = name,
+        srcs = host_srcs + [":" + src[:-len(".cu")] + "_emulated" for src in srcs],
+        hdrs = hdrs,
+        textual_hdrs = srcs,
         **kwargs
     )

@@ -1,10 +1,10 @@
 # Generated from the extension by ./tools/dev build --update-stub; a test compares the two.
-# Arrays are torch tensors on the CPU or NumPy arrays, of exactly the dtype that is stated.
+# Arrays are torch tensors or NumPy arrays, of exactly the dtype that is stated.
 """
 The memtorch engine. Private: memtorch._ops, memtorch._read_ops and memtorch.bh._device_array are its only callers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import numpy
@@ -16,25 +16,39 @@ class InvalidArgument(ValueError, AssertionError):
 
 
 
+def cuda_devices() -> int:
+    """GPUs that can be used."""
+
+def cuda_reason() -> str:
+    """Why there are none; empty where there are."""
+
+def cuda_architectures() -> list[str]:
+    """What the kernels were compiled for."""
+
+def set_stream_source(source: Callable[[int], int]) -> None:
+    """
+    Sets the function that gives the current cudaStream_t of a GPU by its index.
+    """
+
 def models() -> list[dict[str, Any]]:
     """
     The device models with their tables of parameters and state variables: name, default, unit, range, doc.
     """
 
-def simulate(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]], g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], dt: float, waveform: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], current: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')] | None = None, seed: int = 0, first_device: int = 0, rel_tol: float = 0.0, stuck: Annotated[NDArray | Tensor, dict(order='C', device='cpu')] | None = None) -> None:
+def simulate(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')]], g: Annotated[NDArray | Tensor, dict(order='C')], dt: float, waveform: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', writable=False)], current: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')] | None = None, seed: int = 0, first_device: int = 0, rel_tol: float = 0.0, stuck: Annotated[NDArray | Tensor, dict(order='C')] | None = None) -> None:
     """
     Applies waveform [steps] or [size, steps], volts, to all devices; current [size, steps], amperes, is written. Devices where stuck [size], bool or uint8, is not 0 keep state and g: here and in the functions below.
     """
 
-def set_conductance(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]], g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], target: Annotated[NDArray | Tensor, dict(order='C', device='cpu')] | None = None, stuck: Annotated[NDArray | Tensor, dict(order='C', device='cpu')] | None = None) -> None:
+def set_conductance(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')]], g: Annotated[NDArray | Tensor, dict(order='C')], target: Annotated[NDArray | Tensor, dict(order='C')] | None = None, stuck: Annotated[NDArray | Tensor, dict(order='C')] | None = None) -> None:
     """
     Sets each device to target [size], siemens, clipped to its own range; without target the state follows g.
     """
 
-def update_conductance(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]], g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], stuck: Annotated[NDArray | Tensor, dict(order='C', device='cpu')] | None = None) -> None:
+def update_conductance(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')]], g: Annotated[NDArray | Tensor, dict(order='C')], stuck: Annotated[NDArray | Tensor, dict(order='C')] | None = None) -> None:
     """Recomputes g from the state."""
 
-def reset(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]], g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], stuck: Annotated[NDArray | Tensor, dict(order='C', device='cpu')] | None = None) -> None:
+def reset(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')]], g: Annotated[NDArray | Tensor, dict(order='C')], stuck: Annotated[NDArray | Tensor, dict(order='C')] | None = None) -> None:
     """Puts every device into its model's initial state."""
 
 def check_params(op: str, model: str, params: list, size: int) -> None:

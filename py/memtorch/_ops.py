@@ -40,6 +40,9 @@ __all__ = [
 
 QUANT_METHODS: list[str] = _engine.quant_methods()
 
+# The engine queues the work of a GPU on torch's current stream and waits for nothing.
+_engine.set_stream_source(lambda device: torch.cuda.current_stream(device).cuda_stream)
+
 
 def models() -> list[dict[str, Any]]:
     """The engine's device models with their tables of parameters and state variables."""

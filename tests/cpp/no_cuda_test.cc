@@ -6,7 +6,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "engine/cuda/kernels.h"
+#include "engine/cuda/simulate.h"
 
 namespace memtorch::cuda {
 namespace {

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 
 os.environ["MPLBACKEND"] = "Agg"
+
+if "MEMTORCH_TEST_ENGINE" in os.environ:
+    # Another build of the extension takes the place of the one in the package.
+    _spec = importlib.util.spec_from_file_location("memtorch._engine", os.environ["MEMTORCH_TEST_ENGINE"])
+    sys.modules[_spec.name] = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(sys.modules[_spec.name])
 
 import random
 
