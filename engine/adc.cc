@@ -16,25 +16,6 @@ namespace {
 
 constexpr int64_t kGrain = 32768;  // partial sums a thread takes at a time, or one strip
 
-template <class T>
-void Check(const AdcOptions& adc, const PartialSums<T>& in, const std::vector<int64_t>& ends) {
-  CheckAdc("adc", adc, static_cast<double>(std::numeric_limits<T>::max()));
-  if (in.parts < 1 || in.outer < 0 || in.cols < 0 || in.inner < 0) {
-    Invalid("adc", "partial ([", in.parts, ", ", in.outer, ", ", in.cols, ", ", in.inner,
-            "]) must have at least one part and no negative size");
-  }
-  int64_t last = 0;
-  for (const int64_t end : ends) {
-    if (end <= last) Invalid("adc", "ends (", end, " after ", last, ") must ascend from above 0");
-    last = end;
-  }
-  if (last != in.cols) Invalid("adc", "ends (last ", last, ") must end with the number of columns, ", in.cols);
-  const bool contiguous = in.col_stride == 1 || in.inner_stride == 1 || in.cols <= 1 || in.inner <= 1;
-  if (!contiguous) {
-    Invalid("adc", "col_stride (", in.col_stride, ") or inner_stride (", in.inner_stride, ") must be 1");
-  }
-}
-
 // Throws for the first partial sum that is no number. Called only when there is one.
 template <class T>
 [[noreturn]] void ThrowNotFinite(const PartialSums<T>& in) {
@@ -122,7 +103,7 @@ void CheckAdc(const char* op, const AdcOptions& adc, double largest) {
 
 template <class T>
 void DigitizeAndSum(const AdcOptions& adc, const PartialSums<T>& in, const std::vector<int64_t>& ends, T* out) {
-  Check(adc, in, ends);
+  CheckPartialSums("adc", adc, in, ends);
   if (in.outer == 0 || in.cols == 0 || in.inner == 0) return;
   const PartialSums<T> sums = Normalised(in);
   const int64_t strips = (sums.inner + kAdcStrip - 1) / kAdcStrip;

@@ -25,27 +25,6 @@ std::vector<std::string> Names(QuantizerList<Q...>) {
 
 int64_t BoundCount(const Bounds& bounds, int64_t n) { return bounds.stride == 0 ? 1 : n; }
 
-// `largest`: the largest finite value of the element type, beyond which a bound is not finite as an element.
-void CheckBounds(const Bounds& bounds, int64_t n, double largest) {
-  const auto place = [&](int64_t i) { return bounds.stride == 0 ? "" : "[" + std::to_string(i) + "]"; };
-  for (int64_t i = 0; i < BoundCount(bounds, n); ++i) {
-    for (const double* bound : {bounds.min, bounds.max}) {
-      const char* name = bound == bounds.min ? "min" : "max";
-      if (bound != nullptr && !(std::abs(bound[i]) <= largest)) {
-        Invalid("quantize", name, place(i), " (", bound[i], ") must be finite");
-      }
-    }
-    if (bounds.min != nullptr && bounds.max != nullptr && bounds.min[i] > bounds.max[i]) {
-      Invalid("quantize", "min", place(i), " (", bounds.min[i], ") must not exceed max", place(i), " (", bounds.max[i],
-              ")");
-    }
-  }
-}
-
-Summary Merge(const Summary& a, const Summary& b) {
-  return {std::min(a.low, b.low), std::max(a.high, b.high), std::min(a.smallest, b.smallest), a.finite && b.finite};
-}
-
 template <class T>
 Summary Summarize(const T* x, int64_t n) {
   if (n <= kGrain) return ActiveQuantizeKernels<T>().summarize(x, n);
@@ -80,15 +59,6 @@ std::vector<T> Clamped(const Bounds& bounds, const T* x, int64_t n) {
   return y;
 }
 
-// The interval of the elements, or of ln|x| of those that are not 0; [0, 0] of none.
-FitRange Interval(Scale scale, const Summary& s) {
-  if (scale == Scale::kLinear) return s.low <= s.high ? FitRange{s.low, s.high} : FitRange{};
-  const double largest = Max(Abs(s.low), Abs(s.high));
-  return s.smallest <= largest && std::isfinite(s.smallest) ? FitRange{Log(s.smallest), Log(largest)} : FitRange{};
-}
-
-double Magnitude(const FitRange& range) { return Max(Abs(range.low), Abs(range.high)); }
-
 // The magnitude |x|, or |ln|x|| of those that are not 0, that a fraction `rate` of the elements exceeds: with N
 // elements in descending order, number min(round(rate * N), N - 1).
 template <class T>
@@ -103,8 +73,7 @@ double MagnitudeExceededBy(double rate, Scale scale, const T* x, int64_t n) {
     ActiveQuantizeKernels<T>().log_magnitudes(present.data(), magnitudes.data(), static_cast<int64_t>(present.size()));
   }
   if (magnitudes.empty()) return 0;
-  const double count = static_cast<double>(magnitudes.size());
-  const auto nth = magnitudes.begin() + static_cast<int64_t>(std::min(std::round(rate * count), count - 1));
+  const auto nth = magnitudes.begin() + ExceededRank(rate, static_cast<int64_t>(magnitudes.size()));
   std::nth_element(magnitudes.begin(), nth, magnitudes.end(), std::greater<double>());
   return *nth;
 }
@@ -126,14 +95,9 @@ void QuantizeBy(int method, int bits, double overflow_rate, const Bounds& bounds
     summary = Summarize(x, n);
   }
   const Summary of_bounds = SummarizeBounds(bounds, n);
-  FitRange range = Interval(Q::kScale, Merge(summary, of_bounds));
-  if (Q::kExtent == Extent::kMagnitude) {
-    double magnitude = Magnitude(range);
-    if (overflow_rate > 0) {
-      magnitude = Max(MagnitudeExceededBy(overflow_rate, Q::kScale, x, n), Magnitude(Interval(Q::kScale, of_bounds)));
-    }
-    range = {-magnitude, magnitude};
-  }
+  const bool ranked = Q::kExtent == Extent::kMagnitude && overflow_rate > 0;
+  const double exceeded = ranked ? MagnitudeExceededBy(overflow_rate, Q::kScale, x, n) : 0;
+  const FitRange range = RangeOf<Q>(summary, of_bounds, ranked ? &exceeded : nullptr);
   const Q quantizer = Q::Fit(range, bits, static_cast<double>(std::numeric_limits<T>::max()));
   Apply(method, &quantizer, x, out, n);
 }
@@ -207,13 +171,35 @@ void CheckOverflowRate(const char* op, double rate) {
   if (!(rate >= 0 && rate <= 1)) Invalid(op, "overflow_rate (", rate, ") must be in [0, 1]");
 }
 
-template <class T>
-void Quantize(const QuantizeOptions& options, const Bounds& bounds, const T* x, T* out, int64_t n) {
+void CheckBounds(const Bounds& bounds, int64_t n, double largest) {
+  const auto place = [&](int64_t i) { return bounds.stride == 0 ? "" : "[" + std::to_string(i) + "]"; };
+  for (int64_t i = 0; i < BoundCount(bounds, n); ++i) {
+    for (const double* bound : {bounds.min, bounds.max}) {
+      const char* name = bound == bounds.min ? "min" : "max";
+      if (bound != nullptr && !(std::abs(bound[i]) <= largest)) {
+        Invalid("quantize", name, place(i), " (", bound[i], ") must be finite");
+      }
+    }
+    if (bounds.min != nullptr && bounds.max != nullptr && bounds.min[i] > bounds.max[i]) {
+      Invalid("quantize", "min", place(i), " (", bounds.min[i], ") must not exceed max", place(i), " (", bounds.max[i],
+              ")");
+    }
+  }
+}
+
+int CheckQuantizeOptions(const QuantizeOptions& options) {
   const bool by_levels = options.method.empty();
   const int method = CheckQuantMethod("quantize", by_levels ? MinMaxQuantizer::kName : options.method);
   if (!by_levels) CheckQuantBits("quantize", "quant", options.quant);
   if (options.quant < 1) Invalid("quantize", "quant (", options.quant, " levels) must be at least 1");
   CheckOverflowRate("quantize", options.overflow_rate);
+  return method;
+}
+
+template <class T>
+void Quantize(const QuantizeOptions& options, const Bounds& bounds, const T* x, T* out, int64_t n) {
+  const bool by_levels = options.method.empty();
+  const int method = CheckQuantizeOptions(options);
   if (n < 0) Invalid("quantize", "n (", n, " elements) must not be negative");
   CheckBounds(bounds, n, static_cast<double>(std::numeric_limits<T>::max()));
   if (n == 0) return;

@@ -4,23 +4,12 @@
 
 #include <cstdint>
 
+#include "engine/linear_adc.h"
+#include "engine/quantize_range.h"
 #include "engine/quantizers/quantizers.h"
 #include "engine/simd.h"
 
 namespace memtorch {
-
-// What a quantizer's range is found from. Of no elements: low > high.
-struct Summary {
-  double low, high;  // smallest and largest element
-  double smallest;   // smallest magnitude above 0, or infinity
-  bool finite;       // no element is infinite or NaN; otherwise the numbers mean nothing
-};
-
-// One converter of a linear ADC: its range is that of the data (limit = 0) or [-limit, limit].
-struct LinearAdc {
-  int bits;
-  double limit;
-};
 
 // A strip of one converter tile: element (t, c, s) of `parts` x `cols` x `width` is
 // data[t * part_stride + c * col_stride + s * inner_stride], and has `width` converters, one for each s.

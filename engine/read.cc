@@ -8,6 +8,7 @@
 
 #include "engine/parallel.h"
 #include "engine/quantize_checks.h"
+#include "engine/read_checks.h"
 #include "engine/read_kernels.h"
 
 namespace memtorch {
@@ -29,17 +30,6 @@ void CheckConductances(const char* name, const float* g, int64_t cells) {
     if (!(g[k] >= 0 && std::isfinite(g[k]))) {
       Invalid("read", name, "[", k, "] (", g[k], " S) must be finite and not negative");
     }
-  }
-}
-
-template <class T>
-void CheckShapes(const TileGrid& grid, const MatrixView<const T>& v, const MatrixView<T>& i) {
-  CheckGrid("read", grid);
-  if (v.cols != grid.rows) {
-    Invalid("read", "v ([", v.rows, ", ", v.cols, "]) must have shape [inputs, ", grid.rows, "]");
-  }
-  if (i.rows != v.rows || i.cols != grid.cols) {
-    Invalid("read", "i ([", i.rows, ", ", i.cols, "]) must have shape [", v.rows, ", ", grid.cols, "]");
   }
 }
 
@@ -99,7 +89,7 @@ class TileColumn {
 template <class T>
 void Read(const TileGrid& grid, const float* g_pos, const float* g_neg, MatrixView<const T> v, const AdcOptions* adc,
           MatrixView<T> i) {
-  CheckShapes(grid, v, i);
+  CheckReadShapes("read", grid, v, i);
   if (adc != nullptr) CheckAdc("read", *adc, static_cast<double>(std::numeric_limits<T>::max()));
   CheckConductances("g_pos", g_pos, grid.cells());
   CheckConductances("g_neg", g_neg, grid.cells());

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/parallel.h"
+#include "engine/tile_checks.h"
 
 namespace memtorch {
 namespace {
@@ -50,17 +51,6 @@ void Transpose(const T* from, int64_t from_stride, T* to, int64_t to_stride, int
       for (int64_t i = 0; i < rows; ++i) square[i][j] = row[i];
     }
     for (int64_t i = 0; i < rows; ++i) std::copy_n(square[i], width, to + i * to_stride + j0);
-  }
-}
-
-template <class T>
-void CheckView(const char* op, const TileGrid& grid, const MatrixView<T>& matrix, Layout layout) {
-  CheckGrid(op, grid);
-  const bool plain = layout == Layout::kPlain;
-  const int64_t rows = plain ? grid.rows : grid.cols;
-  const int64_t cols = plain ? grid.cols : grid.rows;
-  if (matrix.rows != rows || matrix.cols != cols) {
-    Invalid(op, "matrix ([", matrix.rows, ", ", matrix.cols, "]) must have shape [", rows, ", ", cols, "]");
   }
 }
 

@@ -86,5 +86,7 @@ def mt_emulated_cuda_library(name, srcs, hdrs = [], host_srcs = [], **kwargs):
         srcs = host_srcs + [":" + src[:-len(".cu")] + "_emulated" for src in srcs],
         hdrs = hdrs,
         textual_hdrs = srcs,
+        # As files that are included they have no anonymous namespaces of their own, for all that this warning knows.
+        copts = ["-Wno-subobject-linkage"],
         **kwargs
     )

@@ -84,6 +84,16 @@ class PerThread {
 #endif
 };
 
+// Counts up from many threads at once. A count does not depend on their order; sums of floats would, and are never made
+// this way.
+MT_HD void AtomicIncrement(uint32_t* counter) {
+#if defined(__CUDA_ARCH__)
+  atomicAdd(counter, 1u);
+#else
+  ++*counter;
+#endif
+}
+
 #if defined(__CUDACC__)
 
 namespace internal {

@@ -2,8 +2,12 @@
 
 #include <stdexcept>
 
+#include "engine/cuda/quantize.h"
+#include "engine/cuda/random.h"
+#include "engine/cuda/read.h"
 #include "engine/cuda/runtime.h"
 #include "engine/cuda/simulate.h"
+#include "engine/cuda/tile.h"
 
 namespace memtorch::cuda {
 namespace {
@@ -29,5 +33,51 @@ void SetConductance(const std::string&, const DeviceView&, const ConductanceColu
 }
 void UpdateConductance(const std::string&, const DeviceView&, void*) { Refuse("update_conductance"); }
 void Reset(const std::string&, const DeviceView&, void*) { Refuse("reset"); }
+
+void FillUniform(uint64_t, uint64_t, int64_t, double*, int64_t, void*) { Refuse("fill_uniform"); }
+void FillNormal(uint64_t, uint64_t, int64_t, double*, int64_t, void*) { Refuse("fill_normal"); }
+
+template <class T>
+int64_t QuantizeWorkspaceBytes(int64_t) {
+  Refuse("quantize");
+}
+template <class T>
+void Quantize(const QuantizeOptions&, const Bounds&, const T*, T*, int64_t, void*, void*) {
+  Refuse("quantize");
+}
+template <class T>
+void DigitizeAndSum(const AdcOptions&, const PartialSums<T>&, const std::vector<int64_t>&, T*, void*) {
+  Refuse("adc");
+}
+template <class T>
+void ScatterTiles(const TileGrid&, MatrixView<const T>, T, T*, Layout, void*) {
+  Refuse("scatter_tiles");
+}
+template <class T>
+void GatherTiles(const TileGrid&, const T*, MatrixView<T>, Layout, void*) {
+  Refuse("gather_tiles");
+}
+template <class T>
+int64_t ReadWorkspaceBytes(const TileGrid&, const MatrixView<T>&) {
+  Refuse("read");
+}
+template <class T>
+void Read(const TileGrid&, const float*, const float*, MatrixView<const T>, const AdcOptions*, MatrixView<T>, void*,
+          void*) {
+  Refuse("read");
+}
+
+#define MT_FOR_TYPE(T)                                                                                            \
+  template int64_t QuantizeWorkspaceBytes<T>(int64_t);                                                            \
+  template void Quantize(const QuantizeOptions&, const Bounds&, const T*, T*, int64_t, void*, void*);             \
+  template void DigitizeAndSum(const AdcOptions&, const PartialSums<T>&, const std::vector<int64_t>&, T*, void*); \
+  template void ScatterTiles(const TileGrid&, MatrixView<const T>, T, T*, Layout, void*);                         \
+  template void GatherTiles(const TileGrid&, const T*, MatrixView<T>, Layout, void*);                             \
+  template int64_t ReadWorkspaceBytes(const TileGrid&, const MatrixView<T>&);                                     \
+  template void Read(const TileGrid&, const float*, const float*, MatrixView<const T>, const AdcOptions*,         \
+                     MatrixView<T>, void*, void*);
+MT_FOR_TYPE(float)
+MT_FOR_TYPE(double)
+#undef MT_FOR_TYPE
 
 }  // namespace memtorch::cuda
