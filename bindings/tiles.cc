@@ -1,6 +1,8 @@
 // Matrices into tiles and back.
 
 #include "bindings/arrays.h"
+#include "bindings/place.h"
+#include "engine/cuda/tile.h"
 #include "engine/tile.h"
 
 namespace memtorch {
@@ -8,7 +10,7 @@ namespace {
 
 using namespace nb::literals;
 
-TileGrid GridOf(const char* op, const AnyFlat& matrix, const AnyFlat& tiles) {
+TileGrid GridOf(const char* op, const AnyPlaced& matrix, const AnyPlaced& tiles) {
   if (matrix.ndim() != 2) Invalid(op, "matrix must have shape [rows, cols]");
   if (tiles.ndim() != 3) Invalid(op, "tiles must have shape [tiles, tile_rows, tile_cols]");
   if (matrix.dtype() != tiles.dtype()) Invalid(op, "matrix and tiles must have the same dtype");
@@ -19,23 +21,27 @@ TileGrid GridOf(const char* op, const AnyFlat& matrix, const AnyFlat& tiles) {
   return grid;
 }
 
-void BindScatter(const AnyFlat& matrix, const AnyFlat& tiles, double pad) {
+void BindScatter(const AnyPlaced& matrix, const AnyPlaced& tiles, double pad) {
   const TileGrid grid = GridOf("scatter_tiles", matrix, tiles);
   WithFloatType("scatter_tiles", "matrix", matrix, [&](auto type) {
     using T = decltype(type);
     const MatrixView<const T> view{static_cast<const T*>(matrix.data()), grid.rows, grid.cols, grid.cols};
-    nb::gil_scoped_release unlocked;
-    ScatterTiles<T>(grid, view, static_cast<T>(pad), static_cast<T*>(tiles.data()));
+    T* to = static_cast<T*>(tiles.data());
+    Place("scatter_tiles", matrix, tiles)
+        .Run([&](void* stream) { cuda::ScatterTiles<T>(grid, view, static_cast<T>(pad), to, Layout::kPlain, stream); },
+             [&] { ScatterTiles<T>(grid, view, static_cast<T>(pad), to); });
   });
 }
 
-void BindGather(const AnyFlat& tiles, const AnyFlat& matrix) {
+void BindGather(const AnyPlaced& tiles, const AnyPlaced& matrix) {
   const TileGrid grid = GridOf("gather_tiles", matrix, tiles);
   WithFloatType("gather_tiles", "matrix", matrix, [&](auto type) {
     using T = decltype(type);
     const MatrixView<T> view{static_cast<T*>(matrix.data()), grid.rows, grid.cols, grid.cols};
-    nb::gil_scoped_release unlocked;
-    GatherTiles<T>(grid, static_cast<const T*>(tiles.data()), view);
+    const T* from = static_cast<const T*>(tiles.data());
+    Place("gather_tiles", matrix, tiles)
+        .Run([&](void* stream) { cuda::GatherTiles<T>(grid, from, view, Layout::kPlain, stream); },
+             [&] { GatherTiles<T>(grid, from, view); });
   });
 }
 

@@ -11,13 +11,16 @@ def mt_py_script_test(name, script, args = [], data = [], size = "small", **kwar
         **kwargs
     )
 
-def mt_pytest(name, srcs, data = [], size = "medium", **kwargs):
-    """Test that runs pytest on `srcs` with the options of pyproject.toml; packages in `data` are found as in a clone."""
+def mt_pytest(name, srcs, data = [], size = "medium", marks = None, **kwargs):
+    """Test that runs pytest on `srcs` with the options of pyproject.toml; packages in `data` are found as in a clone.
+
+    `marks` selects tests by their markers, as pytest's -m.
+    """
     native.sh_test(
         name = name,
         size = size,
         srcs = ["//tools:pytest.sh"],
-        args = ["$(locations %s)" % src for src in srcs],
+        args = (["-m", "'%s'" % marks] if marks else []) + ["$(locations %s)" % src for src in srcs],
         data = srcs + data + ["//:pyproject.toml"],
         **kwargs
     )

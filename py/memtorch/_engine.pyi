@@ -230,28 +230,33 @@ class GridSolver:
 def quant_methods() -> list[str]:
     """The quantization methods by name."""
 
-def quantize(x: object, out: object, method: str, quant: int, overflow_rate: float, min: object, max: object) -> None:
+def quantize(x: object, out: object, method: str, quant: int, overflow_rate: float, min: object, max: object, workspace: object = None) -> None:
     """
-    Quantizes x into out (may be x) with one range for the whole array; method '' means quant uniform levels. Bounds: None, a float, or a float64 array with one value per element.
+    Quantizes x into out (may be x) with one range for the whole array; method '' means quant uniform levels. Bounds: None, a float, or a float64 array with one value per element. A GPU needs a workspace.
     """
 
-def digitize_and_sum(partial: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], ends: Sequence[int], out: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], method: str, bits: int, overflow_rate: float, range: float) -> None:
+def quantize_workspace(size: int, single: bool) -> int:
+    """
+    Bytes of the workspace that quantizing float32 (single) or float64 elements needs on a GPU.
+    """
+
+def digitize_and_sum(partial: Annotated[NDArray | Tensor, dict(order='C')], ends: Sequence[int], out: Annotated[NDArray | Tensor, dict(order='C')], method: str, bits: int, overflow_rate: float, range: float) -> None:
     """
     Digitises partial sums [parts, outer, cols, inner], one converter per tile and input vector, and adds the parts into out [outer, cols, inner]. ends: the column ends of the tiles.
     """
 
-def fill_normal(seed: int, stream: int, first: int, out: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]) -> None:
+def fill_normal(seed: int, stream: int, first: int, out: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')]) -> None:
     """out[i] = standard normal draw (seed, stream, first + i)."""
 
-def fill_uniform(seed: int, stream: int, first: int, out: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]) -> None:
+def fill_uniform(seed: int, stream: int, first: int, out: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')]) -> None:
     """out[i] = draw (seed, stream, first + i) from (0, 1)."""
 
-def scatter_tiles(matrix: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], tiles: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], pad: float) -> None:
+def scatter_tiles(matrix: Annotated[NDArray | Tensor, dict(order='C')], tiles: Annotated[NDArray | Tensor, dict(order='C')], pad: float) -> None:
     """
     matrix [rows, cols] into tiles [tiles, tile_rows, tile_cols]; cells beyond the matrix get pad.
     """
 
-def gather_tiles(tiles: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], matrix: Annotated[NDArray | Tensor, dict(order='C', device='cpu')]) -> None:
+def gather_tiles(tiles: Annotated[NDArray | Tensor, dict(order='C')], matrix: Annotated[NDArray | Tensor, dict(order='C')]) -> None:
     """tiles [tiles, tile_rows, tile_cols] into matrix [rows, cols]."""
 
 def set_num_threads(count: int) -> None:

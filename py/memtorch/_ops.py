@@ -4,7 +4,8 @@ What takes part in a forward pass is a registered custom operator with a fake an
 compiles, differentiates and passes ``torch.library.opcheck``. Quantization has a straight-through gradient: the
 backward pass sees the identity, as it did in MemTorch 1.1.6, whose in-place quantization autograd never saw.
 
-The engine computes on the host: tensors elsewhere make the round trip, results come back on the input's device.
+The engine computes where the tensors live: on the CPU, or on a GPU in builds with CUDA. Tensors elsewhere make the
+round trip through the CPU; results come back on the input's device.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ __all__ = [
     "engine_threads",
     "gather_tiles",
     "models",
+    "on_gpu",
     "partial_sums",
+    "placed",
     "quantize",
     "random_normal_",
     "random_seed",
@@ -36,9 +39,13 @@ __all__ = [
     "tile_ends",
     "tiled_product",
     "window",
+    "workspace",
 ]
 
 QUANT_METHODS: list[str] = _engine.quant_methods()
+
+# What the engine's kernels for GPUs were compiled for; none in builds without CUDA.
+_ARCHITECTURES: list[str] = _engine.cuda_architectures()
 
 # The engine queues the work of a GPU on torch's current stream and waits for nothing.
 _engine.set_stream_source(lambda device: torch.cuda.current_stream(device).cuda_stream)
@@ -54,12 +61,24 @@ def engine_threads() -> None:
     _engine.set_num_threads(torch.get_num_threads())
 
 
-def _host(x: Tensor) -> Tensor:
-    """``x`` as the engine takes it: contiguous, on the CPU, float32 or float64, without gradient."""
-    x = x.detach()
-    if x.dtype not in (torch.float32, torch.float64):
-        x = x.to(torch.float32)
-    return x.cpu().contiguous()
+def on_gpu(x: Tensor) -> bool:
+    """Whether the engine computes with ``x`` on a GPU, or emulates one (engine/cuda/launch.h)."""
+    return (x.is_cuda and bool(_ARCHITECTURES)) or _ARCHITECTURES == ["emulated"]
+
+
+def placed(x: Tensor) -> Tensor:
+    """``x`` without gradient and contiguous, where the engine computes with it: on its own device, or on the CPU."""
+    return (x.detach() if on_gpu(x) else x.detach().cpu()).contiguous()
+
+
+def _floats(x: Tensor) -> Tensor:
+    """``placed``, as float32 or float64."""
+    return placed(x if x.dtype in (torch.float32, torch.float64) else x.to(torch.float32))
+
+
+def workspace(size: int, like: Tensor) -> Tensor:
+    """Scratch memory for the engine on the device of ``like``: from torch's allocator, free again on its stream."""
+    return torch.empty(size, dtype=torch.uint8, device=like.device)
 
 
 # ---- Quantization ---------------------------------------------------------------------------------------------------
@@ -85,12 +104,30 @@ def quantize(
     Raises:
         InvalidArgument: NaN or infinite elements, or an option out of range.
     """
-    source = _host(x)
+    source = _floats(x)
     out = torch.empty_like(source)
     engine_threads()
-    bounds = [None if b is None else b.item() if b.numel() == 1 else _host(b).view(-1) for b in (minimum, maximum)]
-    _engine.quantize(source.view(-1), out.view(-1), method, quant, overflow_rate, *bounds)
+    scratch = None
+    if on_gpu(source):
+        scratch = workspace(_engine.quantize_workspace(source.numel(), source.dtype == torch.float32), source)
+    low, high = _bounds(source, minimum, maximum)
+    _engine.quantize(source.view(-1), out.view(-1), method, quant, overflow_rate, low, high, scratch)
     return out.to(device=x.device, dtype=x.dtype)
+
+
+def _bounds(x: Tensor, *bounds: Tensor | None) -> list[float | Tensor | None]:
+    """Bounds as the engine takes them: numbers, or columns beside ``x``; on a GPU both are the same kind."""
+    columns = any(b is not None and (b.numel() > 1 or b.is_cuda) for b in bounds)
+    column = columns and on_gpu(x)
+
+    def form(b: Tensor | None) -> float | Tensor | None:
+        if b is None:
+            return None
+        if b.numel() == 1 and not column:
+            return float(b)
+        return b.detach().to(x.device, torch.float64).expand(x.shape).contiguous().view(-1)
+
+    return [form(b) for b in bounds]
 
 
 @quantize.register_fake
@@ -126,7 +163,7 @@ def digitize_and_sum(
     Raises:
         InvalidArgument: NaN or infinite currents, or an option out of range.
     """
-    source = _host(partial)
+    source = _floats(partial)
     out = source.new_empty(source.shape[1:])
     engine_threads()
     _engine.digitize_and_sum(source, ends, out, method, bits, overflow_rate, adc_range)
@@ -211,9 +248,10 @@ def scatter_tiles_(matrix: Tensor, tiles: Tensor, pad: float = 0.0) -> Tensor:
         ``tiles``.
     """
     target = tiles.detach()
-    source = matrix.detach().cpu().contiguous()
+    here = on_gpu(target) or target.is_cpu
+    source = placed(matrix.detach().to(target.device))
     engine_threads()
-    if target.device.type == "cpu":
+    if here:
         _engine.scatter_tiles(source, target, pad)
         torch.autograd.graph.increment_version(tiles)
     else:
@@ -229,7 +267,7 @@ def scatter_tiles(matrix: Tensor, tile_rows: int, tile_columns: int, pad: float)
 
     Cells beyond the matrix hold ``pad``.
     """
-    source = _host(matrix)
+    source = _floats(matrix)
     out = source.new_empty(_tile_count(matrix.shape, tile_rows, tile_columns), tile_rows, tile_columns)
     engine_threads()
     _engine.scatter_tiles(source, out, pad)
@@ -249,7 +287,7 @@ def _(matrix: Tensor, tile_rows: int, tile_columns: int, pad: float) -> Tensor:
 @torch.library.custom_op("memtorch::gather_tiles", mutates_args=())
 def gather_tiles(tiles: Tensor, rows: int, columns: int) -> Tensor:
     """The matrix [rows, columns] held by tiles [tiles, tile_rows, tile_columns]; differentiable."""
-    source = _host(tiles)
+    source = _floats(tiles)
     out = source.new_empty(rows, columns)
     engine_threads()
     _engine.gather_tiles(source, out)
@@ -321,14 +359,14 @@ def random_seed() -> int:
 
 
 def random_normal_(out: Tensor, seed: int, stream: int = 0, first: int = 0) -> Tensor:
-    """Fills a contiguous float64 CPU tensor: element i is standard normal draw (seed, stream, first + i)."""
+    """Fills a contiguous float64 tensor, on a CPU or GPU: element i is normal draw (seed, stream, first + i)."""
     engine_threads()
     _engine.fill_normal(seed, stream, first, out.view(-1))
     return out
 
 
 def random_uniform_(out: Tensor, seed: int, stream: int = 0, first: int = 0) -> Tensor:
-    """Fills a contiguous float64 CPU tensor: element i is draw (seed, stream, first + i) from (0, 1)."""
+    """Fills a contiguous float64 tensor, on a CPU or GPU: element i is draw (seed, stream, first + i) from (0, 1)."""
     engine_threads()
     _engine.fill_uniform(seed, stream, first, out.view(-1))
     return out
