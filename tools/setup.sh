@@ -2,6 +2,7 @@
 # Sourced by tools/dev, in the root of the repository. Every step looks first and is skipped when it is done.
 
 LOCK=tools/requirements.lock
+NO_DEPS_LOCK=tools/requirements-no-deps.lock
 
 say() { printf 'memtorch: %s\n' "$*" >&2; }
 
@@ -84,6 +85,16 @@ refuse() {
   die "$reason. Missing on this machine:$list"$'\n'"$how Then run the command again."
 }
 
+# Installs Debian packages as $root, which is one or two words, or none.
+apt_install() {
+  # shellcheck disable=SC2086
+  apt() { $root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends "$@" </dev/null >&2; }
+  # The lists of a fresh machine are empty, and old ones name versions that are gone: then, and only then, fetch them.
+  if ! apt-get --simulate install "$@" >/dev/null 2>&1 || ! apt install "$@"; then
+    apt update && apt install "$@"
+  fi
+}
+
 install_packages() {
   look_around
   [ ${#packages[@]} -gt 0 ] || return 0
@@ -94,14 +105,7 @@ install_packages() {
   fi
   root=$(as_root) || refuse "installing packages needs root or sudo" "As root: apt-get update && $command."
   say "installing ${packages[*]}"
-  # $root is one or two words, or none.
-  # shellcheck disable=SC2086
-  apt() { $root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends "$@" </dev/null >&2; }
-  # The lists of a fresh machine are empty, and old ones name versions that are gone: then, and only then, fetch them.
-  if ! apt-get --simulate install "${packages[@]}" >/dev/null 2>&1 || ! apt install "${packages[@]}"; then
-    apt update && apt install "${packages[@]}" ||
-      die "apt-get failed (its messages stand above); $command must work."
-  fi
+  apt_install "${packages[@]}" || die "apt-get failed (its messages stand above); $command must work."
   hash -r
   look_around
   [ ${#packages[@]} -eq 0 ] ||
@@ -109,13 +113,24 @@ install_packages() {
       "If another Python comes first in PATH, name Debian's: PYTHON=/usr/bin/python3."
 }
 
+# ngspice, which some tests compare with; where it cannot be installed without asking anybody, they are skipped.
+install_ngspice() {
+  local root
+  ! command -v ngspice >/dev/null && is_debian_12 && root=$(as_root </dev/null) || return 0
+  say "installing ngspice"
+  apt_install ngspice || say "apt-get failed (its messages stand above): tests that need ngspice are skipped"
+  hash -r
+}
+
 make_venv() {
   local python stamp=.venv/.memtorch-lock want
   python=$(find_python)
-  want=$(sha256sum <"$LOCK")
+  want=$(cat "$LOCK" "$NO_DEPS_LOCK" | sha256sum)
   if [ -x .venv/bin/python ] && [ "$(cat $stamp 2>/dev/null)" = "$want" ] && .venv/bin/python -c '' 2>/dev/null; then
     return
   fi
+  # Here, so that it is tried once and not by every command.
+  install_ngspice
   if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
     say "making the virtual environment .venv"
     "$python" -m venv --clear .venv || die "$python -m venv failed (its messages stand above)."
@@ -123,7 +138,8 @@ make_venv() {
   say "installing $LOCK into .venv"
   local quiet=--quiet
   [ ! -t 2 ] || quiet=--progress-bar=on
-  .venv/bin/python -m pip install $quiet --disable-pip-version-check --no-input -r "$LOCK" ||
+  pip_install() { .venv/bin/python -m pip install $quiet --disable-pip-version-check --no-input "$@"; }
+  pip_install -r "$LOCK" && pip_install --no-deps -r "$NO_DEPS_LOCK" ||
     die "pip could not install $LOCK (its messages stand above). It needs a package index: pip's own settings name it."
   printf '%s\n' "$want" >$stamp
 }
@@ -140,11 +156,13 @@ write_bazelrc() {
       echo "common --override_repository=rules_proto=/usr/share/bazel/rules/proto"
       echo "common --override_repository=platforms=/usr/share/bazel/platforms"
     fi
-    # Of the environment, what tests and repositories see; the lock file's hash stands for what .venv holds.
+    # Of the environment, what tests and repositories see; the lock files' hash stands for what .venv holds. A result
+    # from before ngspice was there holds no longer when it is.
     echo "common --repo_env=MEMTORCH_PYTHON=$root/.venv/bin/python"
     echo "common --repo_env=MEMTORCH_LOCK=$(cut -c1-16 .venv/.memtorch-lock)"
     echo "build --test_env=MEMTORCH_PYTHON=$root/.venv/bin/python"
     echo "build --test_env=MEMTORCH_LOCK=$(cut -c1-16 .venv/.memtorch-lock)"
+    echo "build --test_env=MEMTORCH_NGSPICE=$(command -v ngspice)"
   )
   if [ "$new" != "$(cat .bazelrc.local 2>/dev/null)" ]; then
     # One of Bazel's links has the clone's folder in its name; Bazel would take that of an old folder for sources.
