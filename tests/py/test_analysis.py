@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
-import shutil
+import subprocess
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import python_models
 import torch
 from layer_tools import SINGLE, VTEAM, patched
 from reference import wires as reference
+from simulators import needs_ngspice
 from torch import nn
 
-from memtorch import InvalidArgument
-from memtorch.analysis import ir_drop, ngspice_difference, spice_netlist, wire_report
+import memtorch
+from memtorch import InvalidArgument, _engine
+from memtorch.analysis import ir_drop, ngspice_difference, spice, spice_netlist, wire_report
+from memtorch.analysis._netlist import SHAPES
 from memtorch.bh.crossbar import Crossbar
 
 OHM = {"word": 2.0, "bit": 3.0, "source": 5.0, "load": 7.0}
@@ -176,17 +181,75 @@ def test_ideal_wires_are_sources_of_zero_volts():
     assert sum(name.startswith("s") and volts == 0 for name, (_, _, volts) in sources.items()) == 4 + 2  # and the rest
 
 
-def test_ngspice_finds_the_same_currents():
-    """Where ngspice is installed; elsewhere the function says that it is missing."""
+def test_every_model_that_is_not_ohmic_has_an_expression_for_ngspice():
+    assert set(SHAPES) == {row["name"] for row in _engine.models() if any(p["shapes"] for p in row["params"])}
+
+
+def test_curves_are_sources_of_currents():
+    crossbar = Crossbar(memtorch.bh.memristor.Data_Driven, {}, (5, 7), (4, 3))
+    resistors, _ = parsed(spice_netlist(crossbar, torch.randn(7), **RESISTANCES, tile=1, curves=True))
+    assert len(resistors) == 2 * 4 * 3  # wires
+    siemens = float(crossbar.conductance_matrix[1, 2, 0])
+    current = f"{siemens!r} * (v(w2_0, b2_0) > 0 ? 0.24 * sinh(3.0 * v(w2_0, b2_0)) : 0.24 * sinh(3.0 * v(w2_0, b2_0)))"
+    assert f"\nBg2_0 w2_0 b2_0 I = {current}\n" in spice_netlist(crossbar, torch.randn(7), tile=1, curves=True)
+    ohmic, v = written_crossbar(7, 5, None), torch.randn(7)
+    assert spice_netlist(ohmic, v, curves=True) == spice_netlist(ohmic, v)
+
+
+@needs_ngspice
+def test_ngspice_prints_the_currents_of_a_netlist(tmp_path):
+    g, v = random_array(6, 4)
+    path = tmp_path / "tile.cir"
+    path.write_text(spice_netlist(g, v, **RESISTANCES))
+    printed = subprocess.run(["ngspice", "-b", str(path)], capture_output=True, text=True, check=True).stdout
+    found = [float(amperes) for amperes in re.findall(r"^i\(vb\d\) = (\S+)$", printed, re.MULTILINE)]
+    expected = ir_drop(g, v, **RESISTANCES).currents
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10 * expected.abs().max().item())  # as above
+
+
+@needs_ngspice
+def test_ngspice_finds_the_same():
     g, v = random_array(24, 17)
-    if shutil.which("ngspice") is None:
-        with pytest.raises(InvalidArgument, match=r"ngspice .* must be installed"):
-            ngspice_difference(g, v, 1, 1)
-        return
     for source, line in ((1, 1), ((5, 7), (2, 3)), (0, 1), (1, 0), (0, 0)):
-        assert ngspice_difference(g, v, source, line) < 1e-10  # its own LU keeps 12 digits or so
+        assert ngspice_difference(g, v, source, line) < EXACT
+    assert ngspice_difference(g, 0 * v, 1, 1) == 0
     crossbar = written_crossbar(7, 5, (4, 3))
-    assert ngspice_difference(crossbar, torch.randn(7), **RESISTANCES, tile=3) < 1e-10
+    assert ngspice_difference(crossbar, torch.randn(7), **RESISTANCES, tile=3) < EXACT
+
+
+@needs_ngspice
+@pytest.mark.parametrize("place", ["currents", "voltages"])
+def test_what_ngspice_finds_differently_is_seen(monkeypatch, place):
+    """One current, or the voltage of one device, is a millionth off."""
+    g, v = random_array(4, 3)
+    solved = ir_drop(g, v, **RESISTANCES)
+    values = getattr(solved, place).clone()
+    scale = values.abs().max() if place == "currents" else v.abs().max()
+    values.view(-1)[1] += 1e-6 * scale
+    monkeypatch.setattr(spice, "solve", lambda circuit: dataclasses.replace(solved, **{place: values}))
+    assert ngspice_difference(g, v, **RESISTANCES) == pytest.approx(1e-6, rel=1e-3)  # of a slightly larger scale
+
+
+def program(folder, text):
+    """A program that is found as ngspice."""
+    path = folder / "ngspice"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return str(folder)
+
+
+def test_a_missing_or_failing_ngspice_is_named(monkeypatch, tmp_path):
+    g, v = random_array(2, 2)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InvalidArgument, match=r"\[ngspice_difference\] ngspice \(not found\) must be installed"):
+        ngspice_difference(g, v)
+    program(tmp_path, "echo no convergence >&2; exit 1")
+    with pytest.raises(RuntimeError, match=r"\[ngspice_difference\] ngspice found no operating point: no convergence"):
+        ngspice_difference(g, v)
+    monkeypatch.setattr(spice, "_TIME_LIMIT", 0.01)
+    program(tmp_path, "while :; do :; done")
+    with pytest.raises(RuntimeError, match=r"ngspice took more than 0.01 s"):
+        ngspice_difference(g, v)
 
 
 # ---- Errors ----
@@ -211,6 +274,16 @@ def test_bad_circuits_are_named(function, change, message):
     arguments = {"array": torch.ones(2, 3), "v": torch.ones(2), **change}
     with pytest.raises(InvalidArgument, match=rf"^\[{function.__name__}\] {message}"):
         function(**arguments)
+
+
+@pytest.mark.parametrize("function", [spice_netlist, ngspice_difference])
+def test_curves_that_are_not_known_are_named(function):
+    with pytest.raises(InvalidArgument, match=rf"\[{function.__name__}\] curves \(2\) must be True or False"):
+        function(torch.ones(2, 3), torch.ones(2), curves=2)
+    python_model = Crossbar(python_models.Ohmic, {}, (3, 2))
+    for array in (torch.ones(2, 3), python_model):
+        with pytest.raises(InvalidArgument, match=rf"\[{function.__name__}\] curves \(True\) must be False for cond"):
+            function(array, torch.ones(2), curves=True)
 
 
 def test_bad_arguments_of_tables_are_named():

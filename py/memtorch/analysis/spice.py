@@ -6,18 +6,20 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from memtorch import _read_ops
 from memtorch._errors import invalid
 from memtorch.analysis._circuit import Circuit, circuit
+from memtorch.analysis._netlist import Curves, device_curves, netlist
 from memtorch.analysis.ir_drop import solve
 from memtorch.bh.crossbar import Crossbar
 
-__all__ = ["ngspice_difference", "spice_netlist"]
+__all__ = ["ngspice_difference", "ngspice_values", "spice_netlist"]
 
 # Of one run of ngspice, s.
 _TIME_LIMIT = 600
@@ -29,6 +31,7 @@ def spice_netlist(
     source_resistance: float | tuple[float, float] | None = None,
     line_resistance: float | tuple[float, float] | None = None,
     tile: int = 0,
+    curves: bool = False,
 ) -> str:
     """One tile as a netlist that ``ngspice -b`` solves: it prints the currents i(vb0), i(vb1), ... into the sense ends.
 
@@ -41,11 +44,16 @@ def spice_netlist(
         source_resistance: Between a source and its line (ohm), or a pair: at the word lines, at the bit lines.
         line_resistance: Of a line between neighbouring cells (ohm), or a pair: of word lines, of bit lines.
         tile: Which tile of the crossbar; its padding is part of it.
+        curves: Whether the devices of a crossbar follow their current-voltage curves at their present states (True) or
+            are resistors (False).
 
     Raises:
-        InvalidArgument: Shapes that do not fit, or values out of range.
+        InvalidArgument: Shapes that do not fit, values out of range, or curves that are not known.
     """
-    return _netlist(circuit("spice_netlist", array, v, source_resistance, line_resistance, tile))
+    op = "spice_netlist"
+    checked = circuit(op, array, v, source_resistance, line_resistance, tile)
+    shown = [f"print i(vb{j})" for j in range(checked.g.shape[1])]
+    return netlist(checked, device_curves(op, array, tile, curves), shown)
 
 
 def ngspice_difference(
@@ -54,8 +62,12 @@ def ngspice_difference(
     source_resistance: float | tuple[float, float] | None = None,
     line_resistance: float | tuple[float, float] | None = None,
     tile: int = 0,
+    curves: bool = False,
 ) -> float:
-    """Largest difference between the currents that ngspice and this package find, relative to the largest current.
+    """Largest difference between what ngspice and this package find.
+
+    That is of the currents into the sense ends, relative to the largest; and, of devices that are resistors, of the
+    voltages across all of them, relative to the largest source.
 
     Args:
         array: As ``spice_netlist``; so are the others.
@@ -63,6 +75,7 @@ def ngspice_difference(
         source_resistance: Likewise.
         line_resistance: Likewise.
         tile: Likewise.
+        curves: Likewise.
 
     Raises:
         InvalidArgument: Shapes that do not fit, values out of range, or ngspice is not installed.
@@ -70,55 +83,62 @@ def ngspice_difference(
     """
     op = "ngspice_difference"
     checked = circuit(op, array, v, source_resistance, line_resistance, tile)
+    known = device_curves(op, array, tile, curves)
+    found = ngspice_values(op, checked, known)
+    rows, columns = checked.g.shape
+    amperes = torch.tensor([found[f"i(vb{j})"] for j in range(columns)], dtype=torch.float64)
+    if known is not None:
+        return _relative(amperes, _currents(checked, known))
+    word, bit = (
+        torch.tensor([[found[f"v({line}{i}_{j})"] for j in range(columns)] for i in range(rows)], dtype=torch.float64)
+        for line in "wb"
+    )
+    ours = solve(checked)
+    return max(_relative(amperes, ours.currents), _relative(word - bit, ours.voltages, checked.v))
+
+
+def ngspice_values(op: str, tile: Circuit, curves: Curves | None) -> dict[str, float]:
+    """What ngspice finds: every node as v(name), volts, and the current of every source as i(name), amperes.
+
+    Args:
+        op: The function that the user called.
+        tile: A checked circuit.
+        curves: Of its devices; None: resistors.
+
+    Raises:
+        InvalidArgument: ngspice is not installed.
+        RuntimeError: It fails, or takes more than ten minutes.
+    """
     program = shutil.which("ngspice")
     if program is None:
         invalid(op, "ngspice", "not found", "be installed, with its folder in PATH")
-    ours = solve(checked).currents
-    theirs = _ngspice(program, checked)
-    largest = float(ours.abs().max())
-    return float((ours - theirs).abs().max()) / (largest if largest > 0 else 1.0)
-
-
-def _ngspice(program: str, tile: Circuit) -> Tensor:
-    columns = tile.g.shape[1]
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "tile.cir"
-        path.write_text(_netlist(tile), encoding="ascii")
+        path, result = Path(folder) / "tile.cir", Path(folder) / "tile.raw"
+        # Printed numbers would have fewer digits.
+        path.write_text(netlist(tile, curves, ["set filetype=binary", "write tile.raw all"]), encoding="ascii")
         command = [program, "-b", str(path)]
         try:
             run = subprocess.run(command, capture_output=True, text=True, timeout=_TIME_LIMIT, check=False, cwd=folder)
         except subprocess.TimeoutExpired:
-            raise RuntimeError(f"[ngspice_difference] ngspice took more than {_TIME_LIMIT} s") from None
-    found = {int(k): float(i) for k, i in re.findall(r"^i\(vb(\d+)\) = (\S+)$", run.stdout, re.MULTILINE)}
-    if sorted(found) != list(range(columns)):
-        raise RuntimeError(
-            f"[ngspice_difference] ngspice gave {len(found)} of {columns} currents: {run.stderr.strip()}"
-        )
-    return torch.tensor([found[k] for k in range(columns)], dtype=torch.float64)
+            raise RuntimeError(f"[{op}] ngspice took more than {_TIME_LIMIT} s") from None
+        if not result.exists():
+            raise RuntimeError(f"[{op}] ngspice found no operating point: {run.stderr.strip()[:500]}")
+        head, _, values = result.read_bytes().partition(b"Binary:\n")
+    names = re.findall(r"^\t\d+\t(\S+)\t", head.decode("ascii"), re.MULTILINE)
+    return dict(zip(names, np.frombuffer(values, dtype=np.float64).tolist(), strict=True))
 
 
-def _netlist(tile: Circuit) -> str:
-    rows, columns = tile.g.shape
-    lines = [f"* {rows} x {columns} devices with resistive wires"]
-    lines += [f"Vw{i} vw{i} 0 DC {volts!r}" for i, volts in enumerate(tile.v.tolist())]
-    lines += [f"Vb{j} vb{j} 0 DC 0" for j in range(columns)]
-    lines += _branches(tile)
-    lines += [".options reltol=1e-12 abstol=1e-21 vntol=1e-15", ".control", "set numdgt=15", "op"]
-    lines += [f"print i(vb{j})" for j in range(columns)]
-    return "\n".join([*lines, ".endc", ".end", ""])
+def _currents(tile: Circuit, curves: Curves) -> Tensor:
+    """What this package finds for devices with curves: currents into the sense ends (A) [columns]."""
+    params = [torch.tensor(values, dtype=torch.float64) for values in curves.params.values()]
+    grid = [*tile.g.shape, *tile.g.shape]
+    currents: Tensor = _read_ops.read_through_wires(
+        tile.v.unsqueeze(0), tile.g, params, curves.model, grid, list(tile.wires)
+    )
+    return currents[0, 0]
 
 
-def _branches(tile: Circuit) -> Iterator[str]:
-    rows, wires = len(tile.g), tile.wires
-    for i, conductances in enumerate(tile.g.tolist()):
-        for j, siemens in enumerate(conductances):
-            before = f"vw{i}" if j == 0 else f"w{i}_{j - 1}"
-            behind = f"vb{j}" if i == rows - 1 else f"b{i + 1}_{j}"
-            yield _wire(f"w{i}_{j}", before, f"w{i}_{j}", wires.source if j == 0 else wires.word)
-            if siemens > 0:
-                yield f"Rg{i}_{j} w{i}_{j} b{i}_{j} {1 / siemens!r}"
-            yield _wire(f"b{i}_{j}", f"b{i}_{j}", behind, wires.load if i == rows - 1 else wires.bit)
-
-
-def _wire(name: str, one: str, other: str, ohm: float) -> str:
-    return f"Rs{name} {one} {other} {ohm!r}" if ohm > 0 else f"Vs{name} {one} {other} DC 0"
+def _relative(theirs: Tensor, ours: Tensor, scale: Tensor | None = None) -> float:
+    """Largest difference in parts of the largest element of ``scale``, by default of ``ours``."""
+    largest = float((ours if scale is None else scale).abs().max())
+    return float((ours - theirs).abs().max()) / (largest if largest > 0 else 1.0)
