@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import subprocess
 
@@ -201,7 +202,9 @@ def test_ngspice_prints_the_currents_of_a_netlist(tmp_path):
     g, v = random_array(6, 4)
     path = tmp_path / "tile.cir"
     path.write_text(spice_netlist(g, v, **RESISTANCES))
-    printed = subprocess.run(["ngspice", "-b", str(path)], capture_output=True, text=True, check=True).stdout
+    # Without a home ngspice crashes.
+    home = {**os.environ, "HOME": str(tmp_path)}
+    printed = subprocess.run(["ngspice", "-b", str(path)], capture_output=True, text=True, check=True, env=home).stdout
     found = [float(amperes) for amperes in re.findall(r"^i\(vb\d\) = (\S+)$", printed, re.MULTILINE)]
     expected = ir_drop(g, v, **RESISTANCES).currents
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10 * expected.abs().max().item())  # as above
@@ -245,6 +248,9 @@ def test_a_missing_or_failing_ngspice_is_named(monkeypatch, tmp_path):
         ngspice_difference(g, v)
     program(tmp_path, "echo no convergence >&2; exit 1")
     with pytest.raises(RuntimeError, match=r"\[ngspice_difference\] ngspice found no operating point: no convergence"):
+        ngspice_difference(g, v)
+    program(tmp_path, "exit 3")
+    with pytest.raises(RuntimeError, match=r"no operating point: it ended with status 3"):
         ngspice_difference(g, v)
     monkeypatch.setattr(spice, "_TIME_LIMIT", 0.01)
     program(tmp_path, "while :; do :; done")

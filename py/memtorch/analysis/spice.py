@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -116,13 +118,15 @@ def ngspice_values(op: str, tile: Circuit, curves: Curves | None) -> dict[str, f
         path, result = Path(folder) / "tile.cir", Path(folder) / "tile.raw"
         # Printed numbers would have fewer digits.
         path.write_text(netlist(tile, curves, ["set filetype=binary", "write tile.raw all"]), encoding="ascii")
-        command = [program, "-b", str(path)]
+        # A home without the user's settings; with none ngspice crashes.
+        how: dict[str, Any] = {"cwd": folder, "env": {**os.environ, "HOME": folder}, "timeout": _TIME_LIMIT}
         try:
-            run = subprocess.run(command, capture_output=True, text=True, timeout=_TIME_LIMIT, check=False, cwd=folder)
+            run = subprocess.run([program, "-b", str(path)], capture_output=True, text=True, check=False, **how)
         except subprocess.TimeoutExpired:
             raise RuntimeError(f"[{op}] ngspice took more than {_TIME_LIMIT} s") from None
         if not result.exists():
-            raise RuntimeError(f"[{op}] ngspice found no operating point: {run.stderr.strip()[:500]}")
+            why = run.stderr.strip()[:500] or f"it ended with status {run.returncode}"
+            raise RuntimeError(f"[{op}] ngspice found no operating point: {why}")
         head, _, values = result.read_bytes().partition(b"Binary:\n")
     names = re.findall(r"^\t\d+\t(\S+)\t", head.decode("ascii"), re.MULTILINE)
     return dict(zip(names, np.frombuffer(values, dtype=np.float64).tolist(), strict=True))
