@@ -1,12 +1,11 @@
 """How the time of exact wires grows with the number of lines n, from 32 to 1024, beside that of badcrossbar.
 
-Takes some minutes; `tools/docs/growth.py` draws the same measurements.
+Takes some minutes; `tools/docs/wire_growth.py` draws the same measurements.
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from itertools import product
 from typing import NamedTuple
@@ -14,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from other_solvers import Solver, by_badcrossbar
 from threadpoolctl import threadpool_limits
-from timing import Row, at_most
+from timing import Row, at_most, processor
 from wires import currents, devices
 
 from memtorch import _engine
@@ -39,12 +38,10 @@ class Measurement(NamedTuple):
 
 
 def best(run: Solver) -> float:
-    """Processor seconds of the fastest call of one round: that other jobs have shares of the core is not in them."""
-    times: list[float] = []
+    """Processor seconds of the fastest call of one round."""
+    times = [processor(run)]
     while sum(times) < SECONDS:
-        start = time.process_time()
-        run()
-        times.append(time.process_time() - start)
+        times.append(processor(run))
     return min(times)
 
 

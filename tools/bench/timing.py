@@ -33,6 +33,13 @@ def once(run: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def processor(run: Callable[[], object]) -> float:
+    """Processor seconds of one call: on one thread, elapsed time without what other programs took meanwhile."""
+    start = time.process_time()
+    run()
+    return time.process_time() - start
+
+
 def median(run: Callable[[], object], repeats: int = 9, warmup: int = 2) -> float:
     """Median seconds of `repeats` calls after `warmup` calls."""
     for _ in range(warmup):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from other_solvers import Solver, by_badcrossbar, by_splu
 from threadpoolctl import threadpool_limits
-from timing import Row, at_least, at_most, median, once, ratio
+from timing import Row, at_least, at_most, median, once, processor, ratio
 
 from memtorch import _engine
 
@@ -78,13 +78,15 @@ def with_threads(count: int, run: Callable[[], object]) -> float:
 
 
 def against(other: Callable[[np.ndarray, np.ndarray, float], Solver], n: int, vectors: int) -> float:
-    """Time of another solver to ours for the currents of `vectors` input vectors, taken in turn."""
+    """Processor time of another solver to ours for the currents of `vectors` input vectors, taken in turn."""
     g = devices(1, n)
     v = np.random.default_rng(1).uniform(0, 0.3, (vectors, n))
     ours, theirs = currents(g, v), other(g[0], v, 1.0)
     with threadpool_limits(1):  # of the product with the vectors
         np.testing.assert_allclose(ours(), theirs(), rtol=1e-9)
-        return statistics.median(once(theirs) / median(ours) for _ in range(3))
+        return statistics.median(
+            processor(theirs) / statistics.median(processor(ours) for _ in range(9)) for _ in range(5)
+        )
 
 
 def one_vector(ohm: float, high: float, steepness: float) -> float:

@@ -1,6 +1,6 @@
 """Measures how the time of exact wires grows with the size of an array; draws it and writes it into a document.
 
-Usage, from the root of a clone: PYTHONPATH=py python tools/docs/growth.py [--draw]
+Usage, from the root of a clone: PYTHONPATH=py python tools/docs/wire_growth.py [--draw]
 
 Measures what `tools/bench/growth.py` does (minutes, on a quiet machine) into docs/pictures/performance/growth.csv;
 draws growth.png beside it and renews the table in docs/performance.md. --draw takes the numbers that are there.
@@ -77,13 +77,11 @@ def panel(axes: Axes, found: list[Measurement], vectors: int) -> None:
         if line:
             recorded = ", recorded" if any(one.solver == solver for one in RECORDED) else ""
             axes.loglog(*zip(*line.items(), strict=True), label=solver + recorded, markersize=4, linewidth=1.4, **style)
-    # Below the lowest curve, through a third of its end.
+    # Half of the lowest multiple of n^3.
+    scale = min(ms / n**3 for n, ms in points(found, "memtorch float32", vectors).items()) / 2
     ends = SIZES[0], SIZES[-1]
-    lowest = points(found, "memtorch float32", vectors)[ends[1]] / 3
-    axes.loglog(
-        ends, [lowest * (n / ends[1]) ** 3 for n in ends], color="black", linewidth=1, linestyle="-.", alpha=0.5
-    )
-    axes.text(300, lowest * (300 / ends[1]) ** 3 / 2.2, "n³", fontsize=9, color="black", alpha=0.7)
+    axes.loglog(ends, [scale * n**3 for n in ends], color="black", linewidth=1, linestyle="-.", alpha=0.5)
+    axes.text(300, scale * 300**3 / 2.2, "n³", fontsize=9, color="black", alpha=0.7)
     axes.set_title("One input vector" if vectors == 1 else f"{vectors} input vectors", fontsize=10)
     axes.set_xlabel("Word lines, and bit lines, n")
     ticks = [n for n in SIZES if n & (n - 1) == 0]
@@ -99,7 +97,7 @@ def draw(found: list[Measurement], path: Path) -> None:
     panels[1].sharey(panels[0])
     for axes, vectors in zip(panels, VECTORS, strict=True):
         panel(axes, found, vectors)
-    panels[0].set_ylabel("Time on one core (ms)")
+    panels[0].set_ylabel("Processor time (ms)")
     handles, labels = panels[-1].get_legend_handles_labels()
     figure.legend(handles, labels, frameon=False, fontsize=8, ncols=5, loc="outside lower center")
     save(figure, path)
