@@ -196,6 +196,16 @@ MT_HD double Cosh(double x) {
   return Abs(sinh) < 1e18 ? Sqrt(1 + sinh * sinh) : Abs(sinh);  // the 1 is lost beyond, and the square overflows
 }
 
+// Both, with one exponential and one division: e^-|x| is left of each.
+MT_HD void SinhCosh(double x, double* sinh, double* cosh) {
+  const double half = internal::HalfExpm1(Abs(x));
+  const double inverse = 1 / (2 * half + 1);  // e^-|x|
+  // Beyond e^x = 2^60 the second term is lost anyway, and infinity * 0 must not be formed.
+  const double sine = half < 1e18 ? half + half * inverse : half;
+  *sinh = WithSign(sine, x);
+  *cosh = sine + inverse;
+}
+
 MT_HD double Tanh(double x) {
   // |t| / (t + 2) with t = e^(+-2|x|) - 1, the sign that loses less; tanh 30 is 1 to the last bit.
   const double a = Min(Abs(x), 30);

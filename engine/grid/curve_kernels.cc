@@ -7,11 +7,13 @@ namespace MT_ISA {
 namespace {
 
 void Sinh(int64_t n, const double* g, double steepness, const double* v, double* current, double* slope) {
+  const double inverse = 1 / steepness;
 #pragma omp simd
   for (int64_t j = 0; j < n; ++j) {
-    const double s = memtorch::Sinh(steepness * v[j]);
-    current[j] = g[j] * s / steepness;
-    slope[j] = g[j] * memtorch::Sqrt(1 + s * s);
+    double sinh, cosh;
+    SinhCosh(steepness * v[j], &sinh, &cosh);
+    current[j] = g[j] * sinh * inverse;
+    slope[j] = g[j] * cosh;
   }
 }
 

@@ -1,5 +1,8 @@
 #include "engine/grid/node_kernels.h"
 
+#include <type_traits>
+
+#include "engine/grid/grid.h"
 #include "engine/grid/vector.h"
 
 namespace memtorch {
@@ -9,155 +12,10 @@ namespace {
 using V = Vector<double>;
 constexpr int kWide = kLanes<double>;
 
-MT_HD int64_t RoundUp(int64_t n) { return (n + kWide - 1) / kWide * kWide; }
-
-MT_HD V InverseOf(V pivot) {
-  const V some = pivot > kNothing<double> ? pivot : kNothing<double> - V{};
-  return pivot > kNothing<double> ? 1 / some : V{};
+MT_HD V Magnitude(V v) {
+  typedef MaskOf<double>::Type Bits;
+  return (V)((Bits)v & (INT64_MAX - Bits{}));
 }
-
-// Rows of nodes, load(r, j) being kWide of row r from column j, to line [stride, kWide].
-template <class Load>
-MT_HD void IntoLanes(int64_t stride, double* line, const Load& load) {
-  for (int64_t j = 0; j < stride; j += kWide) {
-    V square[kWide];
-    for (int r = 0; r < kWide; ++r) square[r] = load(r, j);
-    Transpose<double>(square);
-    for (int k = 0; k < kWide; ++k) AsVector(line)[j + k] = square[k];
-  }
-}
-
-// The elimination of one node: what lies towards the open end leaves `beyond`, the next segment is `towards`.
-MT_HD V Pivot(V g, V* beyond, V towards) {
-  const V here = g + *beyond;
-  const V inverse = InverseOf(here + towards);
-  *beyond = here * inverse * towards;
-  return inverse;
-}
-
-// Nothing is subtracted, as in the joining of blocks: pivots are sums from the open end on.
-void Factor(const Lines& lines) {
-  const int64_t stride = lines.stride;
-  for (int64_t j = 0; j < stride; j += kWide) {
-    V beyond = *AsVector(lines.top + j);
-    for (int64_t i = 0; i < lines.rows; ++i) {
-      const V towards = i + 1 < lines.rows ? lines.bit - V{} : *AsVector(lines.load + j);
-      *AsVector(lines.bit_inverse + i * stride + j) = Pivot(*AsVector(lines.g + i * stride + j), &beyond, towards);
-    }
-  }
-  for (int64_t i = 0; i < RoundUp(lines.rows); i += kWide) {
-    double* g = lines.g_lanes + i * stride;
-    double* inverse = lines.word_inverse + i * stride;
-    IntoLanes(stride, g, [&](int r, int64_t j) __attribute__((always_inline)) {
-      return *AsVector(lines.g + (i + r) * stride + j);
-    });
-    V beyond = *AsVector(lines.far + i);
-    for (int64_t j = lines.cols - 1; j >= 0; --j) {
-      const V towards = j > 0 ? lines.word - V{} : *AsVector(lines.source + i);
-      AsVector(inverse)[j] = Pivot(AsVector(g)[j], &beyond, towards);
-    }
-  }
-}
-
-// Solves kWide word lines whose right side stands in `line`, in place.
-MT_HD void SolveWord(const Lines& lines, const double* inverse, double* line) {
-  const V* pivots = AsVector(inverse);
-  V* x = AsVector(line);
-  V carry = {};
-  for (int64_t j = lines.cols - 1; j >= 0; --j) {
-    x[j] += carry;
-    carry = x[j] * pivots[j] * lines.word;
-  }
-  V here = {};
-  for (int64_t j = 0; j < lines.cols; ++j) {
-    here = (x[j] + (j > 0 ? lines.word * here : V{})) * pivots[j];
-    x[j] = here;
-  }
-}
-
-void Word(const Lines& lines, const double* p, const double* v, const double* into, double* line, double* w) {
-  const int64_t stride = lines.stride;
-  for (int64_t i = 0; i < RoundUp(lines.rows); i += kWide) {
-    V* x = AsVector(line);
-    IntoLanes(stride, line, [&](int r, int64_t j) __attribute__((always_inline)) {
-      const int64_t at = (i + r) * stride + j;
-      const V flow = *AsVector(lines.g + at) * *AsVector(p + at);
-      return into == nullptr ? flow : flow + *AsVector(into + at);
-    });
-    if (v != nullptr) {
-      x[0] += *AsVector(lines.source + i) * *AsVector(v + i);
-      x[lines.cols - 1] += *AsVector(lines.far + i) * *AsVector(v + i);
-    }
-    SolveWord(lines, lines.word_inverse + i * stride, line);
-    for (int64_t j = 0; j < stride; j += kWide) {
-      V square[kWide];
-      for (int k = 0; k < kWide; ++k) square[k] = j + k < lines.cols ? x[j + k] : V{};
-      Transpose<double>(square);
-      for (int r = 0; r < kWide; ++r) *AsVector(w + (i + r) * stride + j) = square[r];
-    }
-  }
-}
-
-double Image(const Lines& lines, const double* p, const double* u, double* line, double* q) {
-  const int64_t stride = lines.stride;
-  V dot = {};
-  for (int64_t i = 0; i < RoundUp(lines.rows); i += kWide) {
-    const V* g = AsVector(lines.g_lanes + i * stride);
-    V* x = AsVector(line);
-    IntoLanes(stride, line, [&](int r, int64_t j) __attribute__((always_inline)) {
-      const int64_t at = (i + r) * stride + j;
-      return *AsVector(lines.g + at) * *AsVector(p + at);
-    });
-    SolveWord(lines, lines.word_inverse + i * stride, line);
-    for (int64_t j = 0; j < stride; j += kWide) {
-      V square[kWide];
-      for (int k = 0; k < kWide; ++k) square[k] = g[j + k] * x[j + k];
-      Transpose<double>(square);
-      for (int r = 0; r < kWide; ++r) {
-        const int64_t at = (i + r) * stride + j;
-        const V value = *AsVector(u + at) - square[r];
-        *AsVector(q + at) = value;
-        dot += *AsVector(p + at) * value;
-      }
-    }
-  }
-  return Total<double>(dot);
-}
-
-double Bit(const Lines& lines, const double* r, const double* v, double* b) {
-  const int64_t stride = lines.stride, last = lines.rows - 1;
-  V dot = {};
-  for (int64_t i = 0; i <= last; ++i) {
-    for (int64_t j = 0; j < stride; j += kWide) {
-      const int64_t at = i * stride + j;
-      V y = *AsVector(r + at);
-      if (v != nullptr && i == 0) y += *AsVector(lines.top + j) * *AsVector(v + j);
-      if (v != nullptr && i == last) y += *AsVector(lines.load + j) * *AsVector(v + j);
-      if (i > 0) y += *AsVector(b + at - stride) * *AsVector(lines.bit_inverse + at - stride) * lines.bit;
-      *AsVector(b + at) = y;
-    }
-  }
-  for (int64_t i = last; i >= 0; --i) {
-    for (int64_t j = 0; j < stride; j += kWide) {
-      const int64_t at = i * stride + j;
-      V y = *AsVector(b + at);
-      if (i < last) y += lines.bit * *AsVector(b + at + stride);
-      y *= *AsVector(lines.bit_inverse + at);
-      *AsVector(b + at) = y;
-      dot += *AsVector(r + at) * y;
-    }
-  }
-  return Total<double>(dot);
-}
-
-void Flow(const Lines& lines, const double* p, const double* into, double* r) {
-  for (int64_t k = 0; k < lines.rows * lines.stride; k += kWide) {
-    const V flow = *AsVector(lines.g + k) * *AsVector(p + k);
-    *AsVector(r + k) = into == nullptr ? flow : flow + *AsVector(into + k);
-  }
-}
-
-MT_HD V Magnitude(V v) { return v < 0 ? -v : v; }
 MT_HD V Larger(V a, V b) { return a > b ? a : b; }  // NaN in a is lost, in b it stays
 MT_HD double Largest(V v) {
   double largest = v[0];
@@ -165,52 +23,400 @@ MT_HD double Largest(V v) {
   return largest;
 }
 
-void Change(const Lines& lines, const double* w, const double* b, const double* into, double* z, double* lacking,
-            double* current) {
-  V most = {}, largest = {};
-  for (int64_t k = 0; k < lines.rows * lines.stride; k += kWide) {
-    const V g = *AsVector(lines.g + k), now = *AsVector(b + k), change = now - *AsVector(z + k);
-    const V flow = g * (*AsVector(w + k) - now);
-    *AsVector(z + k) = change;
-    most = Larger(most, Magnitude(g * change));
-    largest = Larger(largest, Magnitude(into == nullptr ? flow : flow + *AsVector(into + k)));
+// Bands of kWide word lines that are solved at a time, if there are as many: each waits for one sum after the other, and
+// two of them wait together. Beyond, their columns leave the first level of cache.
+constexpr int kBands = 2;
+static_assert(kBands == kNodeBands);
+
+// The parts of the scratch.
+MT_HD double* LineOf(const Lines& lines) { return lines.scratch; }                                      // [kBands, stride, kWide]
+MT_HD double* BandOf(const Lines& lines) { return lines.scratch + kBands * kWide * lines.stride; }      // [kBands kWide, stride]
+MT_HD double* CarryOf(const Lines& lines) { return lines.scratch + 2 * kBands * kWide * lines.stride; } // [stride]
+
+// The sum of body(j) over kWide columns at a time: four sums, so that none waits for another.
+template <class Body>
+MT_HD V SumOver(int64_t stride, const Body& body) {
+  V sums[4] = {};
+  int64_t j = 0;
+  for (; j + 3 * kWide < stride; j += 4 * kWide) {
+#pragma GCC unroll 16
+    for (int k = 0; k < 4; ++k) sums[k] += body(j + k * kWide);
   }
-  *lacking = Largest(most);
+  for (; j < stride; j += kWide) sums[0] += body(j);
+  return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+}
+
+MT_HD void Clear(double* values, int64_t n) {
+  for (int64_t k = 0; k < n; k += kWide) *AsVector(values + k) = V{};
+}
+
+// The elimination of one node: what lies towards the open end leaves `beyond`, the next segment is `towards`. Nothing is
+// subtracted, as in the joining of blocks: pivots are sums from the open end on.
+MT_HD V Ratio(V g, V* beyond, double towards) {
+  const V here = g + *beyond;
+  const V ratio = towards / (here + towards);
+  *beyond = here * ratio;
+  return ratio;
+}
+// The last one of a line. A line that nothing is connected to stays at 0 V.
+MT_HD V LastRatio(V g, V beyond, V end, double segment) {
+  const V pivot = g + beyond + end;
+  const V some = pivot > kNothing<double> ? pivot : 1 - V{};
+  return pivot > kNothing<double> ? segment / some : V{};
+}
+
+void FactorBit(const Lines& lines) {
+  const int64_t stride = lines.stride, last = (lines.rows - 1) * stride;
+  double* beyond = CarryOf(lines);
+  for (int64_t j = 0; j < stride; j += kWide) *AsVector(beyond + j) = *AsVector(lines.top + j);
+  for (int64_t i = 0; i < last; i += stride) {
+    for (int64_t j = 0; j < stride; j += kWide) {
+      *AsVector(lines.bit_ratio + i + j) = Ratio(*AsVector(lines.g + i + j), AsVector(beyond + j), lines.bit);
+    }
+  }
+  for (int64_t j = 0; j < stride; j += kWide) {
+    *AsVector(lines.bit_ratio + last + j) =
+        LastRatio(*AsVector(lines.g + last + j), *AsVector(beyond + j), *AsVector(lines.load + j), lines.bit);
+  }
+}
+
+template <int kCount>
+MT_HD void FactorBands(const Lines& lines, int64_t i) {
+  const int64_t stride = lines.stride;
+  V beyond[kCount];
+#pragma GCC unroll 16
+  for (int c = 0; c < kCount; ++c) beyond[c] = *AsVector(lines.far + i + c * kWide);
+  for (int64_t j = stride - kWide; j >= 0; j -= kWide) {
+    V g[kCount][kWide];
+#pragma GCC unroll 16
+    for (int c = 0; c < kCount; ++c) {
+#pragma GCC unroll 16
+      for (int r = 0; r < kWide; ++r) g[c][r] = *AsVector(lines.g + (i + c * kWide + r) * stride + j);
+      Transpose<double>(g[c]);
+    }
+#pragma GCC unroll 16
+    for (int k = kWide - 1; k >= 0; --k) {
+#pragma GCC unroll 16
+      for (int c = 0; c < kCount; ++c) {
+        V* ratio = AsVector(lines.word_ratio + (i + c * kWide) * stride) + j + k;
+        if (j + k >= lines.cols) {
+          *ratio = 1 - V{};  // padding passes on what comes from the right
+        } else if (j + k > 0) {
+          *ratio = Ratio(g[c][k], &beyond[c], lines.word);
+        } else {
+          *ratio = LastRatio(g[c][k], beyond[c], *AsVector(lines.source + i + c * kWide), lines.word);
+        }
+      }
+    }
+  }
+}
+
+// Calls body(count, i) for bands of word lines from row i on, `count` of them as a constant, upwards or downwards.
+template <class Body>
+MT_HD void ForBandsDown(const Lines& lines, const Body& body) {
+  int64_t i = 0;
+  for (; i + (kBands - 1) * kWide < lines.rows; i += kBands * kWide) body(std::integral_constant<int, kBands>(), i);
+  for (; i < lines.rows; i += kWide) body(std::integral_constant<int, 1>(), i);
+}
+template <class Body>
+MT_HD void ForBandsUp(const Lines& lines, const Body& body) {
+  int64_t i = (lines.rows + kWide - 1) / kWide * kWide;
+  for (; i % (kBands * kWide) != 0; i -= kWide) body(std::integral_constant<int, 1>(), i - kWide);
+  for (; i > 0; i -= kBands * kWide) body(std::integral_constant<int, kBands>(), i - kBands * kWide);
+}
+
+void Factor(const Lines& lines) {
+  FactorBit(lines);
+  ForBandsDown(lines, [&](auto count, int64_t i) __attribute__((always_inline)) { FactorBands<count()>(lines, i); });
+}
+
+// Solves the word lines of kCount bands from row i on: load(r, j) gives kWide of the right side of row i + r from column
+// j, and store(r, j, x) takes the solution, times lines.word, from the left to the right. first(i) and last(i) enter at
+// the ends of the band from row i on.
+template <int kCount, class Load, class Store, class First, class Last>
+MT_HD void SolveBands(const Lines& lines, int64_t i, const First& first, const Last& last, const Load& load,
+                      const Store& store) {
+  const int64_t stride = lines.stride;
+  const V* ratio[kCount];
+  V* line[kCount];
+  V before[kCount], passed[kCount];
+#pragma GCC unroll 16
+  for (int c = 0; c < kCount; ++c) {
+    ratio[c] = AsVector(lines.word_ratio + (i + c * kWide) * stride);
+    line[c] = AsVector(LineOf(lines) + c * kWide * stride);
+    before[c] = last(i + c * kWide);
+    passed[c] = 1 - V{};
+  }
+  for (int64_t j = stride - kWide; j >= 0; j -= kWide) {
+    V square[kCount][kWide];
+#pragma GCC unroll 16
+    for (int c = 0; c < kCount; ++c) {
+#pragma GCC unroll 16
+      for (int r = 0; r < kWide; ++r) square[c][r] = load(c * kWide + r, j);
+      Transpose<double>(square[c]);
+    }
+#pragma GCC unroll 16
+    for (int k = kWide - 1; k >= 0; --k) {
+#pragma GCC unroll 16
+      for (int c = 0; c < kCount; ++c) {
+        before[c] = before[c] * passed[c] + square[c][k];
+        passed[c] = ratio[c][j + k];
+        line[c][j + k] = before[c];
+      }
+    }
+  }
+#pragma GCC unroll 16
+  for (int c = 0; c < kCount; ++c) {
+    line[c][0] += first(i + c * kWide);
+    before[c] = V{};
+  }
+  for (int64_t j = 0; j < stride; j += kWide) {
+    V square[kCount][kWide];
+#pragma GCC unroll 16
+    for (int k = 0; k < kWide; ++k) {
+#pragma GCC unroll 16
+      for (int c = 0; c < kCount; ++c) {
+        before[c] = before[c] * passed[c] + line[c][j + k];
+        passed[c] = ratio[c][j + k];
+        square[c][k] = before[c] * passed[c];
+      }
+    }
+#pragma GCC unroll 16
+    for (int c = 0; c < kCount; ++c) {
+      Transpose<double>(square[c]);
+#pragma GCC unroll 16
+      for (int r = 0; r < kWide; ++r) store(c * kWide + r, j, square[c][r]);
+    }
+  }
+}
+
+// What enters word lines at their ends.
+struct NoSource {
+  MT_HD V operator()(int64_t) const { return V{}; }
+};
+struct Source {
+  const double *conductance, *volts;
+  MT_HD V operator()(int64_t i) const {
+    return volts == nullptr ? V{} : *AsVector(conductance + i) * *AsVector(volts + i);
+  }
+};
+
+// The flow into kWide nodes of bit lines from column j of row i on, devices bringing `flow`.
+MT_HD V IntoBit(const Lines& lines, const Inflow& in, int64_t i, int64_t j, V flow) {
+  if (in.bit != nullptr) flow += *AsVector(in.bit + i * lines.stride + j);
+  if (in.bit_volts == nullptr) return flow;
+  if (i == 0) flow += *AsVector(lines.top + j) * *AsVector(in.bit_volts + j);
+  if (i == lines.rows - 1) flow += *AsVector(lines.load + j) * *AsVector(in.bit_volts + j);
+  return flow;
+}
+
+double Start(const Lines& grid, const Inflow& in, double* r, double* current) {
+  const Lines lines = grid;
+  const int64_t stride = lines.stride;
+  const double inverse = 1 / lines.word;
+  double* carry = CarryOf(lines);
+  Clear(carry, stride);
+  V product = {}, most = {};
+  ForBandsDown(lines, [&](auto count, int64_t i) __attribute__((always_inline)) {
+    SolveBands<count()>(
+        lines, i, Source{lines.source, in.word_volts}, Source{lines.far, in.word_volts},
+        [&](int k, int64_t j) __attribute__((always_inline)) {
+          return in.word == nullptr ? V{} : *AsVector(in.word + (i + k) * stride + j);
+        },
+        [&](int k, int64_t j, V x) __attribute__((always_inline)) {
+          const int64_t at = (i + k) * stride + j;
+          const V flow = *AsVector(lines.g + at) * x * inverse;
+          most = Larger(most, Magnitude(flow));
+          *AsVector(r + at) = flow;
+        });
+    for (int64_t row = i; row < i + count() * kWide && row < lines.rows; ++row) {
+      product += SumOver(stride, [&](int64_t j) __attribute__((always_inline)) {
+        const int64_t at = row * stride + j;
+        const V y = IntoBit(lines, in, row, j, *AsVector(r + at)) + *AsVector(carry + j);
+        const V passed = y * *AsVector(lines.bit_ratio + at);
+        *AsVector(r + at) = y;
+        *AsVector(carry + j) = passed;
+        return y * passed;
+      });
+    }
+  });
+  *current = Largest(most);
+  return Total<double>(product) / lines.bit;
+}
+
+double Turn(const Lines& grid, double ratio, const double* r, double* p, double* t, double* change) {
+  const Lines lines = grid;
+  const int64_t stride = lines.stride;
+  double* band = BandOf(lines);
+  double* carry = CarryOf(lines);
+  Clear(carry, stride);
+  V squares = {}, products[4] = {}, most = {};
+  ForBandsUp(lines, [&](auto count, int64_t i) __attribute__((always_inline)) {
+    for (int k = count() * kWide - 1; k >= 0; --k) {
+      double* here = band + k * stride;
+      const double* below = k + 1 < count() * kWide ? here + stride : carry;
+      if (i + k >= lines.rows) {
+        Clear(here, stride);
+        continue;
+      }
+      squares += SumOver(stride, [&](int64_t j) __attribute__((always_inline)) {
+        const int64_t at = (i + k) * stride + j;
+        const V h = *AsVector(lines.bit_ratio + at);
+        V next = *AsVector(r + at);
+        if (ratio != 0) next += ratio * *AsVector(p + at);
+        const V own = next * h, scaled = own + *AsVector(below + j) * h;
+        *AsVector(p + at) = next;
+        *AsVector(here + j) = scaled;
+        return next * own;
+      });
+    }
+    for (int64_t j = 0; j < stride; j += kWide) *AsVector(carry + j) = *AsVector(band + j);
+    SolveBands<count()>(
+        lines, i, NoSource(), NoSource(),
+        [&](int k, int64_t j) __attribute__((always_inline)) {
+          const V flow = *AsVector(lines.g + (i + k) * stride + j) * *AsVector(band + k * stride + j);
+          if (ratio == 0) most = Larger(most, Magnitude(flow));
+          return flow;
+        },
+        [&](int k, int64_t j, V x) __attribute__((always_inline)) {
+          const int64_t at = (i + k) * stride + j;
+          const V flow = *AsVector(lines.g + at) * x;
+          *AsVector(t + at) = flow;
+          products[k % 4] += *AsVector(band + k * stride + j) * flow;
+        });
+  });
+  *change = Largest(most) / lines.bit;
+  const V product = (products[0] + products[1]) + (products[2] + products[3]);
+  return Total<double>(squares) / lines.bit - Total<double>(product) / lines.bit / lines.bit / lines.word;
+}
+
+double Advance(const Lines& grid, double step, const double* p, const double* t, double* x, double* r) {
+  const Lines lines = grid;
+  const int64_t stride = lines.stride;
+  const double scale = 1 / lines.bit / lines.word;
+  double* carry = CarryOf(lines);
+  Clear(carry, stride);
+  V product = {};
+  for (int64_t i = 0; i < lines.rows; ++i) {
+    product += SumOver(stride, [&](int64_t j) __attribute__((always_inline)) {
+      const int64_t at = i * stride + j;
+      const V h = *AsVector(lines.bit_ratio + at), direction = *AsVector(p + at);
+      const V s = *AsVector(t + at) + *AsVector(carry + j);
+      const V next = *AsVector(r + at) - step * (direction - scale * s);
+      *AsVector(carry + j) = s * h;
+      *AsVector(x + at) += step * direction;
+      *AsVector(r + at) = next;
+      return next * next * h;
+    });
+  }
+  return Total<double>(product) / lines.bit;
+}
+
+void Word(const Lines& grid, const Inflow& in, const double* x, double* b, double* w) {
+  const Lines lines = grid;
+  const int64_t stride = lines.stride;
+  const double from_bit = 1 / lines.bit, from_word = 1 / lines.word;
+  double* carry = CarryOf(lines);
+  Clear(carry, stride);
+  ForBandsUp(lines, [&](auto count, int64_t i) __attribute__((always_inline)) {
+    for (int64_t row = i + count() * kWide - 1; row >= i && x != nullptr; --row) {
+      if (row >= lines.rows) continue;
+      for (int64_t j = 0; j < stride; j += kWide) {
+        const int64_t at = row * stride + j;
+        const V scaled = (*AsVector(x + at) + *AsVector(carry + j)) * *AsVector(lines.bit_ratio + at);
+        *AsVector(carry + j) = scaled;
+        *AsVector(b + at) += scaled * from_bit;
+      }
+    }
+    SolveBands<count()>(
+        lines, i, Source{lines.source, in.word_volts}, Source{lines.far, in.word_volts},
+        [&](int k, int64_t j) __attribute__((always_inline)) {
+          const int64_t at = (i + k) * stride + j;
+          const V flow = *AsVector(lines.g + at) * *AsVector(b + at);
+          return in.word == nullptr ? flow : flow + *AsVector(in.word + at);
+        },
+        [&](int k, int64_t j, V solved) __attribute__((always_inline)) {
+          *AsVector(w + (i + k) * stride + j) = solved * from_word;
+        });
+  });
+}
+
+void Bit(const Lines& grid, const Inflow& in, const double* w, double* b, double* change, double* flow,
+         double* lacking, double* current) {
+  const Lines lines = grid;
+  const int64_t stride = lines.stride;
+  const double from_bit = 1 / lines.bit;
+  double* carry = CarryOf(lines);
+  Clear(carry, stride);
+  for (int64_t i = 0; i < lines.rows; ++i) {
+    for (int64_t j = 0; j < stride; j += kWide) {
+      const int64_t at = i * stride + j;
+      const V s = IntoBit(lines, in, i, j, *AsVector(lines.g + at) * *AsVector(w + at)) + *AsVector(carry + j);
+      *AsVector(carry + j) = s * *AsVector(lines.bit_ratio + at);
+      *AsVector(flow + at) = s;
+    }
+  }
+  Clear(carry, stride);
+  V most = {}, largest = {}, sum = {};
+  for (int64_t i = lines.rows - 1; i >= 0; --i) {
+    for (int64_t j = 0; j < stride; j += kWide) {
+      const int64_t at = i * stride + j;
+      const V scaled = (*AsVector(flow + at) + *AsVector(carry + j)) * *AsVector(lines.bit_ratio + at);
+      const V g = *AsVector(lines.g + at), next = scaled * from_bit;
+      V through = g * (*AsVector(w + at) - next);
+      if (in.bit != nullptr) through += *AsVector(in.bit + at);
+      const V missing = g * (next - *AsVector(b + at));
+      *AsVector(carry + j) = scaled;
+      *AsVector(b + at) = next;
+      *AsVector(change + at) = missing;
+      *AsVector(flow + at) = through;
+      most = Larger(most, Magnitude(missing));
+      largest = Larger(largest, Magnitude(through));
+      sum += through;
+    }
+  }
+  *lacking = Largest(most) + 0 * Total<double>(sum);  // NaN anywhere stays NaN
   *current = Largest(largest);
 }
 
-void Blend(const Lines& lines, double part, const double* from, const double* to, double* out) {
-  for (int64_t k = 0; k < lines.rows * lines.stride; k += kWide) {
-    const V start = *AsVector(from + k);
-    *AsVector(out + k) = start + part * (*AsVector(to + k) - start);
+MT_HD void AddTo(double* to, double part, const double* from) { *AsVector(to) += part * *AsVector(from); }
+
+void Move(int64_t n, double part, const NodeState<const double>& change, const NodeState<double>& state, double* v) {
+  for (int64_t k = 0; k < n; k += kWide) {
+    if (part != 0) {
+      AddTo(state.w + k, part, change.w + k);
+      AddTo(state.b + k, part, change.b + k);
+      AddTo(state.bring + k, part, change.bring + k);
+      AddTo(state.take + k, part, change.take + k);
+    }
+    *AsVector(v + k) = *AsVector(state.w + k) - *AsVector(state.b + k);
   }
 }
 
-void Chord(const Lines& lines, const double* current, const double* v, double* into, double* out_of) {
-  for (int64_t k = 0; k < lines.rows * lines.stride; k += kWide) {
-    const V rest = *AsVector(current + k) - *AsVector(lines.g + k) * *AsVector(v + k);
-    *AsVector(into + k) = rest;
-    *AsVector(out_of + k) = -rest;
+void Judge(int64_t n, const NodeState<double>& state, const double* v, const double* current, double* slope,
+           double* into_word, double* into_bit, NodeSums* sums) {
+  V most = sums->lacking - V{}, largest = sums->largest - V{}, squares = {};
+  for (int64_t k = 0; k < n; k += kWide) {
+    const V through = *AsVector(current + k);
+    V g = *AsVector(slope + k);
+    if (v != nullptr) {
+      const V across = *AsVector(v + k);
+      g = across != 0 ? through / (across != 0 ? across : 1 - V{}) : g;
+    }
+    const V word = *AsVector(state.bring + k) - through, bit = through - *AsVector(state.take + k);
+    *AsVector(slope + k) = g >= 0 ? (g < kMaxSiemens ? g : kMaxSiemens - V{}) : V{};
+    *AsVector(into_word + k) = word;
+    *AsVector(into_bit + k) = bit;
+    most = Larger(Larger(most, Magnitude(word)), Magnitude(bit));
+    largest = Larger(largest, Magnitude(through));
+    squares += word * word + bit * bit;
   }
-}
-
-void Advance(const Lines& lines, double step, const double* p, const double* q, double* x, double* r) {
-  for (int64_t k = 0; k < lines.rows * lines.stride; k += kWide) {
-    *AsVector(x + k) += step * *AsVector(p + k);
-    *AsVector(r + k) -= step * *AsVector(q + k);
-  }
-}
-
-void Turn(const Lines& lines, double ratio, const double* z, const double* r, double* p, double* u) {
-  for (int64_t k = 0; k < lines.rows * lines.stride; k += kWide) {
-    *AsVector(p + k) = *AsVector(z + k) + ratio * *AsVector(p + k);
-    *AsVector(u + k) = *AsVector(r + k) + ratio * *AsVector(u + k);
-  }
+  *sums = {Largest(most), Largest(largest), sums->squares + Total<double>(squares)};
 }
 
 }  // namespace
 
-const NodeKernels kNodes = {kWide, Factor, Word, Image, Bit, Advance, Turn, Flow, Change, Blend, Chord};
+const NodeKernels kNodes = {kWide, Factor, Start, Turn, Advance, Word, Bit, Move, Judge};
 
 }  // namespace MT_ISA
 }  // namespace memtorch

@@ -1,5 +1,10 @@
 // Passes over the nodes of a grid, one table per instruction set (engine/simd.h). A line of nodes with its devices is a
-// tridiagonal system; all word lines are solved side by side, and so are all bit lines.
+// tridiagonal system; word lines are solved side by side, and so are bit lines.
+//
+// With W and B the matrices of all word lines and of all bit lines, B = L D L' with unit lower factors L, the circuit
+//   W w = g b + flow into word nodes,   B b = g w + flow into bit nodes
+// becomes (I - L^-1 g W^-1 g L'^-1 D^-1) x = r for x = D L' b. This is what conjugate gradients solve, in the product
+// x D^-1 y: each bit line is solved exactly, and no conductance of a wire multiplies a difference of potentials.
 #ifndef MEMTORCH_ENGINE_GRID_NODE_KERNELS_H_
 #define MEMTORCH_ENGINE_GRID_NODE_KERNELS_H_
 
@@ -19,34 +24,58 @@ struct Lines {
   const double* load;    // [stride] of each sense at the bottom
   const double* top;     // [stride] of each sense at the top, 0: open
   double* g;             // nodes: devices
-  double* bit_inverse;   // nodes
-  double* g_lanes;       // [rows / lanes, stride, lanes]
-  double* word_inverse;  // likewise
+  double* bit_ratio;     // nodes: of a segment to the pivot, bit D^-1
+  double* word_ratio;    // [rows / lanes, stride, lanes]: likewise
+  double* scratch;       // [NodeScratch(stride, lanes)]
+};
+
+constexpr int kNodeBands = 2;
+inline int64_t NodeScratch(int64_t stride, int lanes) { return stride * (2 * kNodeBands * lanes + 1); }
+
+// What enters the nodes besides what devices carry; any may be null.
+struct Inflow {
+  const double* word;        // nodes, amperes
+  const double* bit;         // likewise
+  const double* word_volts;  // [rows] of the sources
+  const double* bit_volts;   // [stride]
+};
+
+// Newton's method: potentials, and amperes that wires bring to word nodes and take from bit nodes; or changes of these.
+template <class T>
+struct NodeState {
+  T *w, *b, *bring, *take;
+};
+
+// Over nodes, of what it has left.
+struct NodeSums {
+  double lacking, largest;  // amperes at a node, and through a device
+  double squares;           // of what is lacking
 };
 
 struct NodeKernels {
   int lanes;
-  // Fills all but g.
+  // Fills the ratios from g.
   void (*factor)(const Lines& lines);
-  // What word lines do when their devices lead to potentials p and `into` (may be null; amperes) enters the nodes:
-  //   w = W^-1 (source v + far v + g p + into), v [rows] (null: 0).  `line` [stride, lanes] is scratch.
-  void (*word)(const Lines& lines, const double* p, const double* v, const double* into, double* line, double* w);
-  // q = u - g W^-1 g p; returns p q.
-  double (*image)(const Lines& lines, const double* p, const double* u, double* line, double* q);
-  // b = B^-1 (load v + top v + r), v [stride] (null: 0); returns r b.
-  double (*bit)(const Lines& lines, const double* r, const double* v, double* b);
-  // x += step p, r -= step q; and p = z + ratio p, u = r + ratio u; over all nodes.
-  void (*advance)(const Lines& lines, double step, const double* p, const double* q, double* x, double* r);
-  void (*turn)(const Lines& lines, double ratio, const double* z, const double* r, double* p, double* u);
-  // r = g p + into (null: 0)
-  void (*flow)(const Lines& lines, const double* p, const double* into, double* r);
-  // z = b - z; the largest |g z|, and the largest |g (w - b) + into|.
-  void (*change)(const Lines& lines, const double* w, const double* b, const double* into, double* z, double* lacking,
-                 double* current);
-  // out = from + part (to - from)
-  void (*blend)(const Lines& lines, double part, const double* from, const double* to, double* out);
-  // into = current - g v, out_of = -into
-  void (*chord)(const Lines& lines, const double* current, const double* v, double* into, double* out_of);
+  // r = L^-1 (flow into bit nodes + g W^-1 flow into word nodes), what potentials b of 0 leave. Returns r D^-1 r, and
+  // the largest |g w|.
+  double (*start)(const Lines& lines, const Inflow& in, double* r, double* current);
+  // p = r + ratio p, with b = L'^-1 D^-1 p: t = g W^-1 g b, scaled. Returns p D^-1 p - b t; ratio 0: and the largest
+  // |g b|.
+  double (*turn)(const Lines& lines, double ratio, const double* r, double* p, double* t, double* change);
+  // x += step p, r -= step (p - L^-1 t). Returns r D^-1 r.
+  double (*advance)(const Lines& lines, double step, const double* p, const double* t, double* x, double* r);
+  // b += L'^-1 D^-1 x (x null: 0), and w as Kirchhoff's law demands at all word nodes.
+  void (*word)(const Lines& lines, const Inflow& in, const double* x, double* b, double* w);
+  // b as it demands at all bit nodes; change = g times the change of b, which word nodes lack from now on, and
+  // flow = g (w - b) + flow into bit nodes. Returns the largest of each.
+  void (*bit)(const Lines& lines, const Inflow& in, const double* w, double* b, double* change, double* flow,
+              double* lacking, double* current);
+  // Of n nodes: state += part change (part 0: change is not read), v = w - b.
+  void (*move)(int64_t n, double part, const NodeState<const double>& change, const NodeState<double>& state, double* v);
+  // Of n nodes: what the devices' currents leave to enter word nodes and bit nodes. With v the slopes become those of the
+  // chords from 0 V. All are put into [0, kMaxSiemens].
+  void (*judge)(int64_t n, const NodeState<double>& state, const double* v, const double* current, double* slope,
+                double* into_word, double* into_bit, NodeSums* sums);
 };
 
 namespace baseline {

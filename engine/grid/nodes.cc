@@ -8,174 +8,17 @@
 #include <vector>
 
 #include "engine/grid/curve_kernels.h"
-#include "engine/grid/memory.h"
-#include "engine/grid/node_kernels.h"
+#include "engine/grid/linear_nodes.h"
 #include "engine/parallel.h"
 
 namespace memtorch {
 namespace {
 
 constexpr const char* kOp = "solve_nodes";
-constexpr int kRounds = 8;  // of conjugate gradients, each on what the one before left
 constexpr int kNewtonSteps = 100;
 constexpr int kHalvings = 30;  // of a Newton step
-
-int64_t RoundUp(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
-
-// Arrays of nodes and of lines, aligned and zero, in one stretch of memory: the allocator keeps one for the next call.
-class Arrays {
- public:
-  Arrays(int64_t rows, int64_t cols, int64_t node_arrays)
-      : lanes_(ActiveNodeKernels().lanes), rows_(RoundUp(rows, lanes_)), stride_(RoundUp(cols, lanes_)) {
-    const int64_t size = node_arrays * Padded(rows_ * stride_) + kLineArrays * Padded(std::max(rows_, stride_)) +
-                         Padded(stride_ * lanes_);
-    memory_ = Allocate<double>(size);
-    std::fill_n(memory_.get(), size, 0.0);
-  }
-
-  int64_t rows() const { return rows_; }
-  int64_t stride() const { return stride_; }
-  double* Nodes() { return Take(rows_ * stride_); }
-  double* OfRows() { return Take(rows_); }
-  double* OfCols() { return Take(stride_); }
-  double* Line() { return Take(stride_ * lanes_); }  // once
-
- private:
-  static constexpr int64_t kLineArrays = 4;
-
-  // A cache line apart from a multiple of its size, so that equal places of two arrays do not meet in the cache.
-  static int64_t Padded(int64_t size) { return Aligned<double>(size) + Aligned<double>(1); }
-  double* Take(int64_t size) {
-    double* array = memory_.get() + used_;
-    used_ += Padded(size);
-    return array;
-  }
-
-  int64_t lanes_, rows_, stride_, used_ = 0;
-  Memory<double> memory_;
-};
-
-// The wires of a grid as its kernels take them.
-Lines MakeLines(int64_t rows, int64_t cols, const Wires& wires, const GridSources& sources, Arrays* arrays) {
-  Lines lines{};
-  lines.rows = rows;
-  lines.cols = cols;
-  lines.stride = arrays->stride();
-  lines.word = WireSiemens(wires.word);
-  lines.bit = WireSiemens(wires.bit);
-  double* source = arrays->OfRows();
-  double* far = arrays->OfRows();
-  double* load = arrays->OfCols();
-  double* top = arrays->OfCols();
-  for (int64_t i = 0; i < rows; ++i) {
-    source[i] = sources.word_open != nullptr && sources.word_open[i] ? 0 : WireSiemens(wires.source);
-    far[i] = wires.drive_both ? source[i] : 0;
-  }
-  for (int64_t j = 0; j < cols; ++j) {
-    load[j] = sources.bit_open != nullptr && sources.bit_open[j] ? 0 : WireSiemens(wires.load);
-    top[j] = wires.sense_both ? load[j] : 0;
-  }
-  lines.source = source;
-  lines.far = far;
-  lines.load = load;
-  lines.top = top;
-  lines.g = arrays->Nodes();
-  lines.bit_inverse = arrays->Nodes();
-  lines.g_lanes = arrays->Nodes();
-  lines.word_inverse = arrays->Nodes();
-  return lines;
-}
-
-// The potentials for one vector at a time of a linear circuit, in which `into` amperes may leave each word node through
-// its device and enter the bit node, besides what the device's conductance carries.
-class LinearNodes {
- public:
-  LinearNodes(int64_t rows, int64_t cols)
-      : arrays_(rows, cols, 7),
-        w(arrays_.Nodes()),
-        b(arrays_.Nodes()),
-        p_(arrays_.Nodes()),
-        u_(arrays_.Nodes()),
-        r_(arrays_.Nodes()),
-        q_(arrays_.Nodes()),
-        z_(arrays_.Nodes()),
-        word_(arrays_.OfRows()),
-        bit_(arrays_.OfCols()),
-        line_(arrays_.Line()) {}
-
-  void SetSources(const GridSources& sources, int64_t vector, const Lines& lines) {
-    for (int64_t i = 0; i < lines.rows; ++i) word_[i] = sources.word(vector, i);
-    for (int64_t j = 0; j < lines.cols; ++j) bit_[j] = sources.bit.data == nullptr ? 0 : sources.bit(vector, j);
-  }
-  double word_source(int64_t i) const { return word_[i]; }
-  double bit_source(int64_t j) const { return bit_[j]; }
-
-  // From the potentials b to new w and b, Kirchhoff's law holding at every bit node and, to `tolerance` of the largest
-  // current through a device, at every word node. Returns what is lacking there.
-  double Solve(const Lines& lines, const double* into, const double* out_of, double tolerance) {
-    double residual = Sweep(lines, into, out_of);
-    for (int round = 0; round < kRounds && residual > tolerance; ++round) {
-      Iterate(lines, std::max(0.1 * tolerance / residual, 1e-8));
-      residual = Sweep(lines, into, out_of);
-    }
-    return residual;
-  }
-
-  // Currents of the devices at the last solution; it uses r.
-  void Carried(const Lines& lines, const double* into, double* current) {
-    for (int64_t k = 0; k < lines.rows * lines.stride; ++k) r_[k] = w[k] - b[k];
-    kernels_.flow(lines, r_, into, current);
-  }
-
- private:
-  Arrays arrays_;
-
- public:
-  double* const w;  // potentials
-  double* const b;
-
- private:
-  // Solves all word lines, then all bit lines, exactly; z is the change of b. Afterwards devices carry what the bit
-  // lines take, while word lines miss g z at each node.
-  double Sweep(const Lines& lines, const double* into, const double* out_of) {
-    kernels_.word(lines, b, word_, out_of, line_, w);
-    const int64_t size = lines.rows * lines.stride;
-    kernels_.flow(lines, w, into, r_);
-    std::copy_n(b, size, z_);
-    kernels_.bit(lines, r_, bit_, b);
-    double lacking = 0, current = 0;
-    kernels_.change(lines, w, b, into, z_, &lacking, &current);
-    // Written so that NaN is not taken for 0.
-    return lacking == 0 ? 0 : lacking / current;
-  }
-
-  // Conjugate gradients for the change of b that the last sweep asks for, until its size is `factor` of that. Products
-  // with B are carried along, so that a wire's conductance never multiplies a difference of potentials.
-  void Iterate(const Lines& lines, double factor) {
-    const int64_t size = lines.rows * lines.stride;
-    std::fill_n(r_, size, 0.0);
-    kernels_.image(lines, z_, r_, line_, q_);
-    for (int64_t k = 0; k < size; ++k) r_[k] = -q_[k];
-    std::fill_n(p_, size, 0.0);
-    std::fill_n(u_, size, 0.0);
-    double now = kernels_.bit(lines, r_, nullptr, z_), before = now;
-    const double goal = now * factor * factor;
-    const int64_t most = 20 * (lines.rows + lines.cols) + 100;
-    for (int64_t k = 0; k < most && now > goal; ++k) {
-      kernels_.turn(lines, k == 0 ? 0 : now / before, z_, r_, p_, u_);
-      const double curvature = kernels_.image(lines, p_, u_, line_, q_);
-      if (!(curvature > 0)) return;
-      kernels_.advance(lines, now / curvature, p_, q_, b, r_);
-      before = now;
-      now = kernels_.bit(lines, r_, nullptr, z_);
-    }
-  }
-
-  const NodeKernels& kernels_ = ActiveNodeKernels();
-  double *const p_, *const u_, *const r_, *const q_, *const z_;
-  double *const word_, *const bit_;
-  double* const line_;
-};
+constexpr double kPart = 0.5, kFirstPart = 1e-2, kLastPart = 0.5;
+constexpr double kRounding = 1e-15;
 
 // Puts arrays of nodes without gaps into ones with, and back.
 void Pack(const Lines& lines, const double* from, double* to) {
@@ -215,129 +58,161 @@ void Check(int64_t rows, int64_t cols, const Wires& wires, const GridSources& so
   if (!(options.tolerance > 0)) Invalid(kOp, "tolerance (", options.tolerance, ") must be above 0");
 }
 
-// Newton's method for one vector.
+// Newton's method, one vector at a time. What the wires bring to either side of every device is carried along, so that no
+// conductance of a wire multiplies a difference of potentials.
 class NewtonNodes {
  public:
   NewtonNodes(int64_t rows, int64_t cols, const Wires& wires, const GridSources& sources, const DeviceCurve& curve)
-      : arrays_(rows, cols, 14),
-        lines_(MakeLines(rows, cols, wires, sources, &arrays_)),
-        linear_(rows, cols),
+      : grid_(rows, cols, wires, sources),
+        lines_(grid_.get()),
+        linear_(lines_),
         curve_(curve),
+        arrays_(rows, cols, 6),
         w_(arrays_.Nodes()),
         b_(arrays_.Nodes()),
-        v_(arrays_.Nodes()),
-        current_(arrays_.Nodes()),
-        carried_(arrays_.Nodes()),
-        carried_next_(arrays_.Nodes()),
-        into_(arrays_.Nodes()),
-        out_of_(arrays_.Nodes()) {}
+        bring_(arrays_.Nodes()),
+        take_(arrays_.Nodes()),
+        into_word_(arrays_.Nodes()),
+        into_bit_(arrays_.Nodes()),
+        v_(arrays_.OfCols()),
+        current_(arrays_.OfCols()) {}
 
   void Solve(const GridSources& sources, int64_t vector, const NodeOptions& options, const GridNodes& nodes) {
     double* word = nodes.word + vector * lines_.rows * lines_.cols;
     double* bit = nodes.bit + vector * lines_.rows * lines_.cols;
-    linear_.SetSources(sources, vector, lines_);
-    Start(options.warm, word, bit);
-    double lacking = Evaluate(w_, b_, carried_), left = 0;
-    int step = 0;
-    for (; step < kNewtonSteps && !(lacking + left <= options.tolerance); ++step) {
-      left = Step(&lacking, options.tolerance);
-      if (!(lacking < 1e300)) break;
+    linear_.SetSources(sources, vector);
+    worst_ = 0;
+    if (!options.warm || !StartAt(word, bit)) Start();
+    for (int step = 0; step < kNewtonSteps && lacking_ < 1e300; ++step) {
+      if (lacking_ > options.tolerance) {
+        Step(options.tolerance);
+      } else if (worst_ * kRounding > 0.1 * options.tolerance * largest_) {
+        Renew(kLastPart * options.tolerance);
+      } else {
+        break;
+      }
     }
     Unpack(lines_, w_, word);
     Unpack(lines_, b_, bit);
-    Report(nodes, vector, lacking + left, options.tolerance);
+    Report(nodes, vector, lacking_, options.tolerance);
   }
 
  private:
   int64_t size() const { return lines_.rows * lines_.stride; }
 
-  // Wires without current: every node at its source. Or the potentials that are given; what wires bring is then unknown,
-  // and the first step is judged as from nothing.
-  void Start(bool warm, const double* word, const double* bit) {
-    if (warm) {
-      Pack(lines_, word, w_);
-      Pack(lines_, bit, b_);
-    } else {
-      for (int64_t i = 0; i < lines_.rows; ++i) {
-        for (int64_t j = 0; j < lines_.cols; ++j) {
-          const bool word_open = lines_.source[i] == 0, bit_open = lines_.load[j] == 0;
-          w_[i * lines_.stride + j] = word_open ? (bit_open ? 0 : linear_.bit_source(j)) : linear_.word_source(i);
-          b_[i * lines_.stride + j] = bit_open ? w_[i * lines_.stride + j] : linear_.bit_source(j);
-        }
+  // Wires without current: every node at its source, lines without one all along at the mean of what they cross.
+  void Start() {
+    const Inflow in = linear_.sources();
+    const double word_mean = Mean(in.word_volts, lines_.source, lines_.rows);
+    const double bit_mean = Mean(in.bit_volts, lines_.load, lines_.cols);
+    for (int64_t i = 0; i < lines_.rows; ++i) {
+      const double word = lines_.source[i] == 0 ? bit_mean : in.word_volts[i];
+      for (int64_t j = 0; j < lines_.cols; ++j) {
+        w_[i * lines_.stride + j] = word;
+        b_[i * lines_.stride + j] = lines_.load[j] == 0 ? word_mean : in.bit_volts[j];
       }
     }
-    std::fill_n(carried_, size(), 0.0);
+    std::fill_n(bring_, size(), 0.0);
+    std::fill_n(take_, size(), 0.0);
+    Evaluate(0, true);
+  }
+  static double Mean(const double* volts, const double* conductance, int64_t n) {
+    double sum = 0, count = 0;
+    for (int64_t k = 0; k < n; ++k) {
+      if (conductance[k] == 0) continue;
+      sum += volts[k];
+      ++count;
+    }
+    return count == 0 ? 0 : sum / count;
   }
 
-  // Currents and slopes at the potentials w, b; returns the largest difference from what the wires bring, in parts of
-  // the largest current.
-  double Evaluate(const double* w, const double* b, const double* carried) {
-    double lacking = 0, largest = 0;
-    squares_ = 0;
+  // The potentials given, and one step from there; false: it led nowhere.
+  bool StartAt(const double* word, const double* bit) {
+    Pack(lines_, word, w_);
+    Pack(lines_, bit, b_);
+    std::fill_n(bring_, size(), 0.0);
+    std::fill_n(take_, size(), 0.0);
+    Evaluate(0);
+    const double before = squares_;
+    if (lacking_ < 1e300) Renew(kFirstPart);
+    return squares_ < before;
+  }
+
+  // A step that does not need to know what wires bring: all of it from the sources.
+  void Renew(double tolerance) {
+    for (int64_t k = 0; k < size(); ++k) {
+      const double rest = (into_bit_[k] + take_[k]) - lines_.g[k] * (w_[k] - b_[k]);
+      into_word_[k] = -rest;
+      into_bit_[k] = rest;
+      bring_[k] = take_[k] = 0;
+    }
+    linear_.Factor();
+    std::copy_n(b_, size(), linear_.b);
+    Inflow in = linear_.sources();
+    in.word = into_word_;
+    in.bit = into_bit_;
+    linear_.Solve(in, true, largest_, tolerance);
+    for (int64_t k = 0; k < size(); ++k) {
+      linear_.w[k] -= w_[k];
+      linear_.b[k] -= b_[k];
+      linear_.change[k] += linear_.flow[k];
+    }
+    worst_ = largest_;
+    Evaluate(1);
+  }
+
+  // Goes `part` of the way to the linear solution. Currents and slopes of the devices there, and what these currents lack
+  // at the nodes.
+  void Evaluate(double part, bool chords = false) {
+    NodeSums sums{};
     for (int64_t i = 0; i < lines_.rows; ++i) {
       const int64_t row = i * lines_.stride;
-      Difference(lines_.cols, w + row, b + row, v_ + row);
-      curve_(i, v_ + row, current_ + row, lines_.g + row);
-      AddRow(lines_.cols, current_ + row, carried + row, lines_.g + row, &lacking, &largest);
+      const NodeState<double> state = {w_ + row, b_ + row, bring_ + row, take_ + row};
+      kernels_.move(lines_.stride, part,
+                    {linear_.w + row, linear_.b + row, linear_.change + row, linear_.flow + row}, state, v_);
+      curve_(i, v_, current_, lines_.g + row);
+      kernels_.judge(lines_.stride, state, chords ? v_ : nullptr, current_, lines_.g + row, into_word_ + row,
+                     into_bit_ + row, &sums);
     }
-    if (!(squares_ < 1e300)) return std::numeric_limits<double>::infinity();  // NaN too
-    return lacking == 0 ? 0 : lacking / largest;
+    squares_ = sums.squares;
+    largest_ = sums.largest;
+    lacking_ = sums.lacking == 0 ? 0 : sums.lacking / sums.largest;
+    if (!(squares_ < 1e300)) lacking_ = std::numeric_limits<double>::infinity();  // NaN too
+    worst_ = std::max(worst_, largest_);
   }
 
-  static void Difference(int64_t n, const double* a, const double* b, double* out) {
-    for (int64_t j = 0; j < n; ++j) out[j] = a[j] - b[j];
-  }
-
-  void AddRow(int64_t n, const double* current, const double* carried, double* slope, double* lacking,
-              double* largest) {
-    double most = *lacking, large = *largest, sum = 0;
-#pragma omp simd reduction(max : most, large) reduction(+ : sum)
-    for (int64_t j = 0; j < n; ++j) {
-      slope[j] = slope[j] >= 0 ? (slope[j] < kMaxSiemens ? slope[j] : kMaxSiemens) : 0;
-      const double difference = std::abs(current[j] - carried[j]);
-      most = difference > most ? difference : most;
-      large = std::abs(current[j]) > large ? std::abs(current[j]) : large;
-      sum += difference * difference;
+  // One Newton step, halved until it brings the circuit nearer to Kirchhoff's law.
+  void Step(double tolerance) {
+    linear_.Factor();
+    const double wanted = std::clamp(kPart * lacking_ * lacking_, kLastPart * tolerance, kFirstPart);
+    linear_.Solve({into_word_, into_bit_, nullptr, nullptr}, false, largest_, wanted);
+    worst_ = std::max(worst_, linear_.current());
+    for (int64_t k = 0; k < size(); ++k) {
+      linear_.change[k] += linear_.flow[k] - (bring_[k] - take_[k]);
     }
-    *lacking = most;
-    *largest = large;
-    squares_ += sum;
-  }
-
-  // One Newton step, halved until it brings the circuit nearer to Kirchhoff's law. Returns what the linear solution
-  // left; *lacking is updated.
-  double Step(double* lacking, double tolerance) {
-    kernels_.chord(lines_, current_, v_, into_, out_of_);
-    kernels_.factor(lines_);
-    std::copy_n(b_, size(), linear_.b);
-    const double wanted = std::clamp(0.1 * *lacking * *lacking, 0.1 * tolerance, 1e-3);
-    const double left = linear_.Solve(lines_, into_, out_of_, wanted);
-    linear_.Carried(lines_, into_, carried_next_);
     const double before = squares_;
+    Evaluate(1);
     double part = 1;
-    for (int halving = 0; halving < kHalvings; ++halving, part /= 2) {
-      kernels_.blend(lines_, part, w_, linear_.w, next_w_);
-      kernels_.blend(lines_, part, b_, linear_.b, next_b_);
-      kernels_.blend(lines_, part, carried_, carried_next_, out_of_);
-      *lacking = Evaluate(next_w_, next_b_, out_of_);
-      if (*lacking < 1e300 && squares_ <= (1 - 0.1 * part) * before) break;
-      if (*lacking <= tolerance) break;
+    for (int halving = 1; halving < kHalvings; ++halving) {
+      if (lacking_ < 1e300 && squares_ <= (1 - 0.1 * part) * before) break;
+      if (lacking_ <= tolerance) break;
+      part /= 2;
+      Evaluate(-part);
     }
-    std::swap(w_, next_w_);
-    std::swap(b_, next_b_);
-    std::copy_n(out_of_, size(), carried_);
-    return left;
   }
 
   const NodeKernels& kernels_ = ActiveNodeKernels();
-  Arrays arrays_;
-  Lines lines_;
+  GridLines grid_;
+  const Lines& lines_;
   LinearNodes linear_;
   const DeviceCurve& curve_;
-  double *w_, *b_;
-  double *const v_, *const current_, *const carried_, *const carried_next_, *const into_, *const out_of_;
-  double *next_w_ = arrays_.Nodes(), *next_b_ = arrays_.Nodes();
-  double squares_ = 0;
+  NodeArrays arrays_;
+  double *const w_, *const b_;
+  double *const bring_, *const take_;  // amperes: wires to word nodes, and bit nodes to wires
+  double *const into_word_, *const into_bit_;     // what nodes lack of that
+  double *const v_, *const current_;              // of one row
+  double squares_ = 0, largest_ = 0, lacking_ = 0;
+  double worst_ = 0;  // amperes that any of the sums has seen
 };
 
 }  // namespace
@@ -361,18 +236,17 @@ void SolveNodes(MatrixView<const double> g, const Wires& wires, const GridSource
   GridView<const double> view(g.data, 1, g.rows, g.cols);
   view.stride = g.stride;
   CheckConductances(kOp, view);
-  Arrays arrays(g.rows, g.cols, 4);
-  const Lines lines = MakeLines(g.rows, g.cols, wires, sources, &arrays);
+  const GridLines grid(g.rows, g.cols, wires, sources);
+  const Lines& lines = grid.get();
   for (int64_t i = 0; i < g.rows; ++i) std::copy_n(&g(i, 0), g.cols, lines.g + i * lines.stride);
   ActiveNodeKernels().factor(lines);
   const int64_t grain = std::max<int64_t>(1, sources.word.rows / (4 * NumThreads()));
   ParallelFor(sources.word.rows, grain, [&](int64_t begin, int64_t end) {
-    LinearNodes linear(g.rows, g.cols);
+    LinearNodes linear(lines);
     for (int64_t k = begin; k < end; ++k) {
-      linear.SetSources(sources, k, lines);
-      std::fill_n(linear.b, lines.rows * lines.stride, 0.0);
+      linear.SetSources(sources, k);
       if (options.warm) Pack(lines, nodes.bit + k * g.rows * g.cols, linear.b);
-      const double residual = linear.Solve(lines, nullptr, nullptr, options.tolerance);
+      const double residual = linear.Solve(linear.sources(), options.warm, 0, options.tolerance);
       Unpack(lines, linear.w, nodes.word + k * g.rows * g.cols);
       Unpack(lines, linear.b, nodes.bit + k * g.rows * g.cols);
       Report(nodes, k, residual, options.tolerance);

@@ -43,6 +43,16 @@ double CosPi(double x) {
   SinCosPi(x, &s, &c);
   return c;
 }
+double SineOf(double x) {
+  double sinh, cosh;
+  SinhCosh(x, &sinh, &cosh);
+  return sinh;
+}
+double CosineOf(double x) {
+  double sinh, cosh;
+  SinhCosh(x, &sinh, &cosh);
+  return cosh;
+}
 double Cube(double x) { return Pow(x, 3); }
 double Root(double x) { return Pow(x, 0.5); }
 double Inverse(double x) { return Pow(x, -1); }
@@ -70,6 +80,10 @@ const Case kCases[] = {
     {"Cosh near 0", [](double x) { return Cosh(x); }, coshl, -2, 2, Case::kEven, 3.0},
     {"Sinh", [](double x) { return Sinh(x); }, sinhl, -710.4, 710.4, Case::kEven, 2.0},
     {"Sinh tiny", [](double x) { return Sinh(x); }, sinhl, 1e-300, 30, Case::kBothSigns, 2.0},
+    {"SinhCosh sine", SineOf, sinhl, -710.4, 710.4, Case::kEven, 2.2},
+    {"SinhCosh sine tiny", SineOf, sinhl, 1e-300, 30, Case::kBothSigns, 2.2},
+    {"SinhCosh cosine", CosineOf, coshl, -710.4, 710.4, Case::kEven, 2.5},
+    {"SinhCosh cosine near 0", CosineOf, coshl, -2, 2, Case::kEven, 2.5},
     {"Tanh", [](double x) { return Tanh(x); }, tanhl, -3, 3, Case::kEven, 2.2},
     {"Tanh tiny", [](double x) { return Tanh(x); }, tanhl, 1e-300, 300, Case::kBothSigns, 2.2},
     {"Atanh", [](double x) { return Atanh(x); }, atanhl, -1, 1, Case::kEven, 2.0},
@@ -127,13 +141,15 @@ TEST(MathTest, TreatsEndsOfTheRangeAsC) {
   EXPECT_EQ(Log1p(kInf), kInf);
   EXPECT_EQ(Sinh(711), kInf);
   EXPECT_EQ(Sinh(-1e9), -kInf);
+  EXPECT_EQ(SineOf(-1e9), -kInf);
+  EXPECT_EQ(CosineOf(-1e9), kInf);
   EXPECT_EQ(Tanh(kInf), 1);
   EXPECT_EQ(Tanh(-40), -1);
   EXPECT_EQ(Atanh(1), kInf);
   EXPECT_EQ(Atanh(-1), -kInf);
   EXPECT_EQ(Floor(-0.5), -1);
   EXPECT_EQ(Floor(-kInf), -kInf);
-  for (const double x : {Exp(kNan), Expm1(kNan), Log(kNan), Log1p(kNan), Sinh(kNan), Tanh(kNan), Atanh(kNan),
+  for (const double x : {Exp(kNan), Expm1(kNan), Log(kNan), Log1p(kNan), Sinh(kNan), SineOf(kNan), CosineOf(kNan), Tanh(kNan), Atanh(kNan),
                          Floor(kNan), Log(-1), Log1p(-2), Atanh(1.5), Sqrt(-1)}) {
     EXPECT_TRUE(std::isnan(x));
   }
