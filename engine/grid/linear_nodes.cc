@@ -5,7 +5,7 @@
 namespace memtorch {
 namespace {
 
-constexpr int kRounds = 8;  // of conjugate gradients, each on what the one before left
+constexpr int kRounds = 8;            // of conjugate gradients, each on what the one before left
 constexpr double kMargin = 0.1;       // of the tolerance, at which a round ends
 constexpr double kLeastPart = 1e-15;  // of what a round starts with, that it may hope to leave
 

@@ -1,16 +1,14 @@
 #include "engine/grid/node_kernels.h"
 
-#include <type_traits>
-
 #include "engine/grid/grid.h"
-#include "engine/grid/vector.h"
+#include "engine/grid/word_bands.h"
 
 namespace memtorch {
 namespace MT_ISA {
 namespace {
 
-using V = Vector<double>;
-constexpr int kWide = kLanes<double>;
+using V = NodeVector;
+constexpr int kWide = kNodesWide;
 
 MT_HD V Magnitude(V v) {
   typedef MaskOf<double>::Type Bits;
@@ -23,15 +21,9 @@ MT_HD double Largest(V v) {
   return largest;
 }
 
-// Bands of kWide word lines that are solved at a time, if there are as many: each waits for one sum after the other, and
-// two of them wait together. Beyond, their columns leave the first level of cache.
-constexpr int kBands = 2;
-static_assert(kBands == kNodeBands);
-
-// The parts of the scratch.
-MT_HD double* LineOf(const Lines& lines) { return lines.scratch; }                                      // [kBands, stride, kWide]
-MT_HD double* BandOf(const Lines& lines) { return lines.scratch + kBands * kWide * lines.stride; }      // [kBands kWide, stride]
-MT_HD double* CarryOf(const Lines& lines) { return lines.scratch + 2 * kBands * kWide * lines.stride; } // [stride]
+// The parts of the scratch: nodes of the bands, after what SolveBands takes, [kNodeBands kWide, stride]; and [stride].
+MT_HD double* BandOf(const Lines& lines) { return lines.scratch + kNodeBands * kWide * lines.stride; }
+MT_HD double* CarryOf(const Lines& lines) { return lines.scratch + 2 * kNodeBands * kWide * lines.stride; }
 
 // The sum of body(j) over kWide columns at a time: four sums, so that none waits for another.
 template <class Body>
@@ -50,21 +42,6 @@ MT_HD void Clear(double* values, int64_t n) {
   for (int64_t k = 0; k < n; k += kWide) *AsVector(values + k) = V{};
 }
 
-// The elimination of one node: what lies towards the open end leaves `beyond`, the next segment is `towards`. Nothing is
-// subtracted, as in the joining of blocks: pivots are sums from the open end on.
-MT_HD V Ratio(V g, V* beyond, double towards) {
-  const V here = g + *beyond;
-  const V ratio = towards / (here + towards);
-  *beyond = here * ratio;
-  return ratio;
-}
-// The last one of a line. A line that nothing is connected to stays at 0 V.
-MT_HD V LastRatio(V g, V beyond, V end, double segment) {
-  const V pivot = g + beyond + end;
-  const V some = pivot > kNothing<double> ? pivot : 1 - V{};
-  return pivot > kNothing<double> ? segment / some : V{};
-}
-
 void FactorBit(const Lines& lines) {
   const int64_t stride = lines.stride, last = (lines.rows - 1) * stride;
   double* beyond = CarryOf(lines);
@@ -80,114 +57,9 @@ void FactorBit(const Lines& lines) {
   }
 }
 
-template <int kCount>
-MT_HD void FactorBands(const Lines& lines, int64_t i) {
-  const int64_t stride = lines.stride;
-  V beyond[kCount];
-#pragma GCC unroll 16
-  for (int c = 0; c < kCount; ++c) beyond[c] = *AsVector(lines.far + i + c * kWide);
-  for (int64_t j = stride - kWide; j >= 0; j -= kWide) {
-    V g[kCount][kWide];
-#pragma GCC unroll 16
-    for (int c = 0; c < kCount; ++c) {
-#pragma GCC unroll 16
-      for (int r = 0; r < kWide; ++r) g[c][r] = *AsVector(lines.g + (i + c * kWide + r) * stride + j);
-      Transpose<double>(g[c]);
-    }
-#pragma GCC unroll 16
-    for (int k = kWide - 1; k >= 0; --k) {
-#pragma GCC unroll 16
-      for (int c = 0; c < kCount; ++c) {
-        V* ratio = AsVector(lines.word_ratio + (i + c * kWide) * stride) + j + k;
-        if (j + k >= lines.cols) {
-          *ratio = 1 - V{};  // padding passes on what comes from the right
-        } else if (j + k > 0) {
-          *ratio = Ratio(g[c][k], &beyond[c], lines.word);
-        } else {
-          *ratio = LastRatio(g[c][k], beyond[c], *AsVector(lines.source + i + c * kWide), lines.word);
-        }
-      }
-    }
-  }
-}
-
-// Calls body(count, i) for bands of word lines from row i on, `count` of them as a constant, upwards or downwards.
-template <class Body>
-MT_HD void ForBandsDown(const Lines& lines, const Body& body) {
-  int64_t i = 0;
-  for (; i + (kBands - 1) * kWide < lines.rows; i += kBands * kWide) body(std::integral_constant<int, kBands>(), i);
-  for (; i < lines.rows; i += kWide) body(std::integral_constant<int, 1>(), i);
-}
-template <class Body>
-MT_HD void ForBandsUp(const Lines& lines, const Body& body) {
-  int64_t i = (lines.rows + kWide - 1) / kWide * kWide;
-  for (; i % (kBands * kWide) != 0; i -= kWide) body(std::integral_constant<int, 1>(), i - kWide);
-  for (; i > 0; i -= kBands * kWide) body(std::integral_constant<int, kBands>(), i - kBands * kWide);
-}
-
 void Factor(const Lines& lines) {
   FactorBit(lines);
   ForBandsDown(lines, [&](auto count, int64_t i) __attribute__((always_inline)) { FactorBands<count()>(lines, i); });
-}
-
-// Solves the word lines of kCount bands from row i on: load(r, j) gives kWide of the right side of row i + r from column
-// j, and store(r, j, x) takes the solution, times lines.word, from the left to the right. first(i) and last(i) enter at
-// the ends of the band from row i on.
-template <int kCount, class Load, class Store, class First, class Last>
-MT_HD void SolveBands(const Lines& lines, int64_t i, const First& first, const Last& last, const Load& load,
-                      const Store& store) {
-  const int64_t stride = lines.stride;
-  const V* ratio[kCount];
-  V* line[kCount];
-  V before[kCount], passed[kCount];
-#pragma GCC unroll 16
-  for (int c = 0; c < kCount; ++c) {
-    ratio[c] = AsVector(lines.word_ratio + (i + c * kWide) * stride);
-    line[c] = AsVector(LineOf(lines) + c * kWide * stride);
-    before[c] = last(i + c * kWide);
-    passed[c] = 1 - V{};
-  }
-  for (int64_t j = stride - kWide; j >= 0; j -= kWide) {
-    V square[kCount][kWide];
-#pragma GCC unroll 16
-    for (int c = 0; c < kCount; ++c) {
-#pragma GCC unroll 16
-      for (int r = 0; r < kWide; ++r) square[c][r] = load(c * kWide + r, j);
-      Transpose<double>(square[c]);
-    }
-#pragma GCC unroll 16
-    for (int k = kWide - 1; k >= 0; --k) {
-#pragma GCC unroll 16
-      for (int c = 0; c < kCount; ++c) {
-        before[c] = before[c] * passed[c] + square[c][k];
-        passed[c] = ratio[c][j + k];
-        line[c][j + k] = before[c];
-      }
-    }
-  }
-#pragma GCC unroll 16
-  for (int c = 0; c < kCount; ++c) {
-    line[c][0] += first(i + c * kWide);
-    before[c] = V{};
-  }
-  for (int64_t j = 0; j < stride; j += kWide) {
-    V square[kCount][kWide];
-#pragma GCC unroll 16
-    for (int k = 0; k < kWide; ++k) {
-#pragma GCC unroll 16
-      for (int c = 0; c < kCount; ++c) {
-        before[c] = before[c] * passed[c] + line[c][j + k];
-        passed[c] = ratio[c][j + k];
-        square[c][k] = before[c] * passed[c];
-      }
-    }
-#pragma GCC unroll 16
-    for (int c = 0; c < kCount; ++c) {
-      Transpose<double>(square[c]);
-#pragma GCC unroll 16
-      for (int r = 0; r < kWide; ++r) store(c * kWide + r, j, square[c][r]);
-    }
-  }
 }
 
 // What enters word lines at their ends.
@@ -335,14 +207,13 @@ void Word(const Lines& grid, const Inflow& in, const double* x, double* b, doubl
           const V flow = *AsVector(lines.g + at) * *AsVector(b + at);
           return in.word == nullptr ? flow : flow + *AsVector(in.word + at);
         },
-        [&](int k, int64_t j, V solved) __attribute__((always_inline)) {
-          *AsVector(w + (i + k) * stride + j) = solved * from_word;
-        });
+        [&](int k, int64_t j, V solved)
+            __attribute__((always_inline)) { *AsVector(w + (i + k) * stride + j) = solved * from_word; });
   });
 }
 
-void Bit(const Lines& grid, const Inflow& in, const double* w, double* b, double* change, double* flow,
-         double* lacking, double* current) {
+void Bit(const Lines& grid, const Inflow& in, const double* w, double* b, double* change, double* flow, double* lacking,
+         double* current) {
   const Lines lines = grid;
   const int64_t stride = lines.stride;
   const double from_bit = 1 / lines.bit;
@@ -381,8 +252,12 @@ void Bit(const Lines& grid, const Inflow& in, const double* w, double* b, double
 
 MT_HD void AddTo(double* to, double part, const double* from) { *AsVector(to) += part * *AsVector(from); }
 
-void Move(int64_t n, double part, const NodeState<const double>& change, const NodeState<double>& state, double* v) {
+void Move(int64_t n, double part, const NodeState& change, const NodeState& state, double* v) {
   for (int64_t k = 0; k < n; k += kWide) {
+    if (part == 1) {
+      const V missing = *AsVector(state.bring + k) - *AsVector(state.take + k);
+      *AsVector(change.bring + k) += *AsVector(change.take + k) - missing;
+    }
     if (part != 0) {
       AddTo(state.w + k, part, change.w + k);
       AddTo(state.b + k, part, change.b + k);
@@ -393,8 +268,8 @@ void Move(int64_t n, double part, const NodeState<const double>& change, const N
   }
 }
 
-void Judge(int64_t n, const NodeState<double>& state, const double* v, const double* current, double* slope,
-           double* into_word, double* into_bit, NodeSums* sums) {
+void Judge(int64_t n, const NodeState& state, const double* v, const double* current, double* slope, double* into_word,
+           double* into_bit, NodeSums* sums) {
   V most = sums->lacking - V{}, largest = sums->largest - V{}, squares = {};
   for (int64_t k = 0; k < n; k += kWide) {
     const V through = *AsVector(current + k);

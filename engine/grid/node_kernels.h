@@ -29,6 +29,8 @@ struct Lines {
   double* scratch;       // [NodeScratch(stride, lanes)]
 };
 
+// Bands of `lanes` word lines that are solved at a time: each waits for one sum after the other, and two wait together.
+// More of them leave the first level of cache.
 constexpr int kNodeBands = 2;
 inline int64_t NodeScratch(int64_t stride, int lanes) { return stride * (2 * kNodeBands * lanes + 1); }
 
@@ -41,9 +43,8 @@ struct Inflow {
 };
 
 // Newton's method: potentials, and amperes that wires bring to word nodes and take from bit nodes; or changes of these.
-template <class T>
 struct NodeState {
-  T *w, *b, *bring, *take;
+  double *w, *b, *bring, *take;
 };
 
 // Over nodes, of what it has left.
@@ -70,11 +71,12 @@ struct NodeKernels {
   // flow = g (w - b) + flow into bit nodes. Returns the largest of each.
   void (*bit)(const Lines& lines, const Inflow& in, const double* w, double* b, double* change, double* flow,
               double* lacking, double* current);
-  // Of n nodes: state += part change (part 0: change is not read), v = w - b.
-  void (*move)(int64_t n, double part, const NodeState<const double>& change, const NodeState<double>& state, double* v);
+  // Of n nodes: state += part change, v = w - b. part 0: change is not read. part 1: change.bring holds what word nodes
+  // will lack, bring less take, and becomes the change that leads there.
+  void (*move)(int64_t n, double part, const NodeState& change, const NodeState& state, double* v);
   // Of n nodes: what the devices' currents leave to enter word nodes and bit nodes. With v the slopes become those of the
   // chords from 0 V. All are put into [0, kMaxSiemens].
-  void (*judge)(int64_t n, const NodeState<double>& state, const double* v, const double* current, double* slope,
+  void (*judge)(int64_t n, const NodeState& state, const double* v, const double* current, double* slope,
                 double* into_word, double* into_bit, NodeSums* sums);
 };
 

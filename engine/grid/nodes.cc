@@ -17,8 +17,10 @@ namespace {
 constexpr const char* kOp = "solve_nodes";
 constexpr int kNewtonSteps = 100;
 constexpr int kHalvings = 30;  // of a Newton step
+// How far a Newton step solves its linear circuit, in parts of the largest current: kPart times the square of what is
+// lacking, some ten times what the curves will leave, but at most kFirstPart, and at least kLastPart of the tolerance.
 constexpr double kPart = 0.5, kFirstPart = 1e-2, kLastPart = 0.5;
-constexpr double kRounding = 1e-15;
+constexpr double kRounding = 1e-15;  // of a sum of currents
 
 // Puts arrays of nodes without gaps into ones with, and back.
 void Pack(const Lines& lines, const double* from, double* to) {
@@ -81,7 +83,6 @@ class NewtonNodes {
     double* word = nodes.word + vector * lines_.rows * lines_.cols;
     double* bit = nodes.bit + vector * lines_.rows * lines_.cols;
     linear_.SetSources(sources, vector);
-    worst_ = 0;
     if (!options.warm || !StartAt(word, bit)) Start();
     for (int step = 0; step < kNewtonSteps && lacking_ < 1e300; ++step) {
       if (lacking_ > options.tolerance) {
@@ -115,6 +116,7 @@ class NewtonNodes {
     std::fill_n(bring_, size(), 0.0);
     std::fill_n(take_, size(), 0.0);
     Evaluate(0, true);
+    worst_ = largest_;
   }
   static double Mean(const double* volts, const double* conductance, int64_t n) {
     double sum = 0, count = 0;
@@ -155,9 +157,8 @@ class NewtonNodes {
     for (int64_t k = 0; k < size(); ++k) {
       linear_.w[k] -= w_[k];
       linear_.b[k] -= b_[k];
-      linear_.change[k] += linear_.flow[k];
     }
-    worst_ = largest_;
+    worst_ = linear_.current();
     Evaluate(1);
   }
 
@@ -167,9 +168,9 @@ class NewtonNodes {
     NodeSums sums{};
     for (int64_t i = 0; i < lines_.rows; ++i) {
       const int64_t row = i * lines_.stride;
-      const NodeState<double> state = {w_ + row, b_ + row, bring_ + row, take_ + row};
-      kernels_.move(lines_.stride, part,
-                    {linear_.w + row, linear_.b + row, linear_.change + row, linear_.flow + row}, state, v_);
+      const NodeState state = {w_ + row, b_ + row, bring_ + row, take_ + row};
+      kernels_.move(lines_.stride, part, {linear_.w + row, linear_.b + row, linear_.change + row, linear_.flow + row},
+                    state, v_);
       curve_(i, v_, current_, lines_.g + row);
       kernels_.judge(lines_.stride, state, chords ? v_ : nullptr, current_, lines_.g + row, into_word_ + row,
                      into_bit_ + row, &sums);
@@ -178,7 +179,6 @@ class NewtonNodes {
     largest_ = sums.largest;
     lacking_ = sums.lacking == 0 ? 0 : sums.lacking / sums.largest;
     if (!(squares_ < 1e300)) lacking_ = std::numeric_limits<double>::infinity();  // NaN too
-    worst_ = std::max(worst_, largest_);
   }
 
   // One Newton step, halved until it brings the circuit nearer to Kirchhoff's law.
@@ -187,9 +187,6 @@ class NewtonNodes {
     const double wanted = std::clamp(kPart * lacking_ * lacking_, kLastPart * tolerance, kFirstPart);
     linear_.Solve({into_word_, into_bit_, nullptr, nullptr}, false, largest_, wanted);
     worst_ = std::max(worst_, linear_.current());
-    for (int64_t k = 0; k < size(); ++k) {
-      linear_.change[k] += linear_.flow[k] - (bring_[k] - take_[k]);
-    }
     const double before = squares_;
     Evaluate(1);
     double part = 1;
@@ -199,6 +196,7 @@ class NewtonNodes {
       part /= 2;
       Evaluate(-part);
     }
+    worst_ = std::max(worst_, largest_);
   }
 
   const NodeKernels& kernels_ = ActiveNodeKernels();
@@ -208,11 +206,11 @@ class NewtonNodes {
   const DeviceCurve& curve_;
   NodeArrays arrays_;
   double *const w_, *const b_;
-  double *const bring_, *const take_;  // amperes: wires to word nodes, and bit nodes to wires
-  double *const into_word_, *const into_bit_;     // what nodes lack of that
-  double *const v_, *const current_;              // of one row
+  double *const bring_, *const take_;          // amperes: wires to word nodes, and bit nodes to wires
+  double *const into_word_, *const into_bit_;  // what nodes lack of that
+  double *const v_, *const current_;           // of one row
   double squares_ = 0, largest_ = 0, lacking_ = 0;
-  double worst_ = 0;  // amperes that any of the sums has seen
+  double worst_ = 0;  // the largest current that has entered what is carried along: its rounding stays in there
 };
 
 }  // namespace

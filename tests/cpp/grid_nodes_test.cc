@@ -268,6 +268,61 @@ TEST(GridNodesTest, NewtonFindsTheChords) {
   ExpectNewton({20, 20, 20, 20}, 40, 1, 23);
 }
 
+TEST(GridNodesTest, NewtonFromPotentialsEndsAtTheSame) {
+  Circuit circuit(24, 40, {20, 20, 20, 20}, Devices(24 * 40, 24, 1e-6, 1e-2));
+  circuit.options.tolerance = 1e-12;
+  Circuit changed = circuit;
+  for (size_t k = 0; k < 9; ++k) changed.g[k * 100] *= 2;
+  circuit.Solve(Sinh(changed.g, 40, 4));
+  changed.Solve(Sinh(circuit.g, 40, 4));
+  Circuit warm = changed;
+  warm.options.warm = true;
+  warm.Solve(Sinh(changed.g, 40, 4));
+  // From where no current is finite it starts as if nothing were given.
+  Circuit lost = changed;
+  lost.options.warm = true;
+  lost.word.assign(lost.word.size(), 1e3);
+  lost.Solve(Sinh(changed.g, 40, 4));
+  // All hold Kirchhoff's law to 1e-12; see ExpectPotentials.
+  for (size_t k = 0; k < circuit.bit.size(); ++k) {
+    ASSERT_NEAR(warm.bit[k], circuit.bit[k], 1e-9);
+    ASSERT_NEAR(lost.bit[k], circuit.bit[k], 1e-9);
+  }
+}
+
+TEST(GridNodesTest, NewtonIsTheSameForAnyNumberOfThreads) {
+  Circuit many(20, 30, {20, 20, 20, 20}, Devices(600, 25, 1e-6, 1e-2), 9);
+  Circuit again = many;
+  const DeviceCurve curve = Sinh(many.g, 30, 4);
+  SetNumThreads(3);
+  many.Solve(curve);
+  SetNumThreads(1);
+  again.Solve(curve);
+  SetNumThreads(0);
+  EXPECT_EQ(again.word, many.word);
+  EXPECT_EQ(again.bit, many.bit);
+}
+
+TEST(GridNodesTest, OpenLinesOfNonLinearDevicesFloat) {
+  Circuit circuit(10, 12, {5, 5, 5, 5}, Devices(120, 26, 1e-5, 1e-2));
+  circuit.word_open.assign(10, false);
+  circuit.bit_open.assign(12, false);
+  circuit.word_open[2] = circuit.bit_open[0] = circuit.bit_open[7] = true;
+  circuit.options.tolerance = 1e-12;
+  circuit.Solve(Sinh(circuit.g, 12, 4));
+  Circuit chords = circuit;
+  for (size_t k = 0; k < chords.g.size(); ++k) {
+    const double v = 4 * (circuit.word[k] - circuit.bit[k]);
+    if (v != 0) chords.g[k] *= std::sinh(v) / v;
+  }
+  chords.Solve();
+  // Both hold Kirchhoff's law to 1e-12; see ExpectPotentials.
+  for (size_t k = 0; k < chords.g.size(); ++k) {
+    ASSERT_NEAR(circuit.word[k], chords.word[k], 1e-9);
+    ASSERT_NEAR(circuit.bit[k], chords.bit[k], 1e-9);
+  }
+}
+
 TEST(GridNodesTest, LinearCurvesAreLinearDevices) {
   Circuit newton(10, 20, {1, 2, 3, 4}, Devices(200, 30, 1e-6, 1e-2), 3);
   Circuit linear = newton;

@@ -149,8 +149,8 @@ TEST(MathTest, TreatsEndsOfTheRangeAsC) {
   EXPECT_EQ(Atanh(-1), -kInf);
   EXPECT_EQ(Floor(-0.5), -1);
   EXPECT_EQ(Floor(-kInf), -kInf);
-  for (const double x : {Exp(kNan), Expm1(kNan), Log(kNan), Log1p(kNan), Sinh(kNan), SineOf(kNan), CosineOf(kNan), Tanh(kNan), Atanh(kNan),
-                         Floor(kNan), Log(-1), Log1p(-2), Atanh(1.5), Sqrt(-1)}) {
+  for (const double x : {Exp(kNan), Expm1(kNan), Log(kNan), Log1p(kNan), Sinh(kNan), SineOf(kNan), CosineOf(kNan),
+                         Tanh(kNan), Atanh(kNan), Floor(kNan), Log(-1), Log1p(-2), Atanh(1.5), Sqrt(-1)}) {
     EXPECT_TRUE(std::isnan(x));
   }
 }
