@@ -109,7 +109,7 @@ double LinearNodes::Solve(const Inflow& in, bool warm, double scale, double tole
   for (int round = 1; round < kRounds && lacking > tolerance; ++round) {
     double largest = 0;
     const double product = kernels_.start(lines_, {change, nullptr, nullptr, nullptr}, r_, &largest);
-    Iterate(product, kMargin * tolerance * (scale > 0 ? scale : current_));
+    Iterate(product, kMargin * tolerance * (scale > 0 ? scale : largest_.current));
     lacking = Settle(in, x_, scale);
   }
   return lacking;
@@ -118,10 +118,9 @@ double LinearNodes::Solve(const Inflow& in, bool warm, double scale, double tole
 // Adds the change x (null: none) to b, then solves all word lines, then all bit lines, exactly.
 double LinearNodes::Settle(const Inflow& in, const double* x, double scale) {
   kernels_.word(lines_, in, x, b, w);
-  double lacking = 0;
-  kernels_.bit(lines_, in, w, b, change, flow, &lacking, &current_);
+  largest_ = kernels_.bit(lines_, in, w, b, change, flow);
   // Written so that NaN is not taken for 0.
-  return lacking == 0 ? 0 : lacking / (scale > 0 ? scale : current_);
+  return largest_.lacking == 0 ? 0 : largest_.lacking / (scale > 0 ? scale : largest_.current);
 }
 
 // Conjugate gradients from r, whose square is `product`, until word nodes would lack `goal` amperes; x is the result.

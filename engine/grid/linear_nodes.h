@@ -59,7 +59,7 @@ class LinearNodes {
   // returns the largest of that in parts of `scale` amperes (0: of the largest current through a device), at most
   // `tolerance` if rounding lets it. warm: from the potentials b on.
   double Solve(const Inflow& in, bool warm, double scale, double tolerance);
-  double current() const { return current_; }  // the largest of `flow`
+  const BitLargest& largest() const { return largest_; }  // of the solution
 
  private:
   double Settle(const Inflow& in, const double* x, double scale);
@@ -70,7 +70,7 @@ class LinearNodes {
   NodeArrays arrays_;
   double *word_volts_, *bit_volts_;
   double *r_, *p_, *t_, *x_;
-  double current_ = 0;
+  BitLargest largest_{};
 
  public:
   double* b;       // potentials of bit nodes

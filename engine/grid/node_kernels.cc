@@ -212,23 +212,24 @@ void Word(const Lines& grid, const Inflow& in, const double* x, double* b, doubl
   });
 }
 
-void Bit(const Lines& grid, const Inflow& in, const double* w, double* b, double* change, double* flow, double* lacking,
-         double* current) {
+BitLargest Bit(const Lines& grid, const Inflow& in, const double* w, double* b, double* change, double* flow) {
   const Lines lines = grid;
   const int64_t stride = lines.stride;
   const double from_bit = 1 / lines.bit;
   double* carry = CarryOf(lines);
   Clear(carry, stride);
+  V most = {}, largest = {}, term = {}, sum = {};
   for (int64_t i = 0; i < lines.rows; ++i) {
     for (int64_t j = 0; j < stride; j += kWide) {
       const int64_t at = i * stride + j;
-      const V s = IntoBit(lines, in, i, j, *AsVector(lines.g + at) * *AsVector(w + at)) + *AsVector(carry + j);
+      const V from_word = *AsVector(lines.g + at) * *AsVector(w + at);
+      const V s = IntoBit(lines, in, i, j, from_word) + *AsVector(carry + j);
+      term = Larger(term, Magnitude(from_word));
       *AsVector(carry + j) = s * *AsVector(lines.bit_ratio + at);
       *AsVector(flow + at) = s;
     }
   }
   Clear(carry, stride);
-  V most = {}, largest = {}, sum = {};
   for (int64_t i = lines.rows - 1; i >= 0; --i) {
     for (int64_t j = 0; j < stride; j += kWide) {
       const int64_t at = i * stride + j;
@@ -246,8 +247,9 @@ void Bit(const Lines& grid, const Inflow& in, const double* w, double* b, double
       sum += through;
     }
   }
-  *lacking = Largest(most) + 0 * Total<double>(sum);  // NaN anywhere stays NaN
-  *current = Largest(largest);
+  const double current = Largest(largest);
+  // NaN anywhere stays NaN.
+  return {Largest(most) + 0 * Total<double>(sum), current, Largest(Larger(largest, term))};
 }
 
 MT_HD void AddTo(double* to, double part, const double* from) { *AsVector(to) += part * *AsVector(from); }

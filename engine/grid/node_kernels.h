@@ -42,6 +42,13 @@ struct Inflow {
   const double* bit_volts;   // [stride]
 };
 
+// The largest amperes of a solution of all bit lines.
+struct BitLargest {
+  double lacking;  // at a word node
+  double current;  // through a device
+  double term;     // g w, of whose differences with g b currents are made, or current
+};
+
 // Newton's method: potentials, and amperes that wires bring to word nodes and take from bit nodes; or changes of these.
 struct NodeState {
   double *w, *b, *bring, *take;
@@ -68,9 +75,8 @@ struct NodeKernels {
   // b += L'^-1 D^-1 x (x null: 0), and w as Kirchhoff's law demands at all word nodes.
   void (*word)(const Lines& lines, const Inflow& in, const double* x, double* b, double* w);
   // b as it demands at all bit nodes; change = g times the change of b, which word nodes lack from now on, and
-  // flow = g (w - b) + flow into bit nodes. Returns the largest of each.
-  void (*bit)(const Lines& lines, const Inflow& in, const double* w, double* b, double* change, double* flow,
-              double* lacking, double* current);
+  // flow = g (w - b) + flow into bit nodes.
+  BitLargest (*bit)(const Lines& lines, const Inflow& in, const double* w, double* b, double* change, double* flow);
   // Of n nodes: state += part change, v = w - b. part 0: change is not read. part 1: change.bring holds what word nodes
   // will lack, bring less take, and becomes the change that leads there.
   void (*move)(int64_t n, double part, const NodeState& change, const NodeState& state, double* v);

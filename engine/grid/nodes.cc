@@ -20,7 +20,6 @@ constexpr int kHalvings = 30;  // of a Newton step
 // How far a Newton step solves its linear circuit, in parts of the largest current: kPart times the square of what is
 // lacking, some ten times what the curves will leave, but at most kFirstPart, and at least kLastPart of the tolerance.
 constexpr double kPart = 0.5, kFirstPart = 1e-2, kLastPart = 0.5;
-constexpr double kRounding = 1e-15;  // of a sum of currents
 
 // Puts arrays of nodes without gaps into ones with, and back.
 void Pack(const Lines& lines, const double* from, double* to) {
@@ -84,22 +83,26 @@ class NewtonNodes {
     double* bit = nodes.bit + vector * lines_.rows * lines_.cols;
     linear_.SetSources(sources, vector);
     if (!options.warm || !StartAt(word, bit)) Start();
+    bool renewed = false;
     for (int step = 0; step < kNewtonSteps && lacking_ < 1e300; ++step) {
       if (lacking_ > options.tolerance) {
         Step(options.tolerance);
-      } else if (worst_ * kRounding > 0.1 * options.tolerance * largest_) {
+      } else if (Rounding() > 0.5 * options.tolerance && !renewed) {
         Renew(kLastPart * options.tolerance);
+        renewed = true;
       } else {
         break;
       }
     }
     Unpack(lines_, w_, word);
     Unpack(lines_, b_, bit);
-    Report(nodes, vector, lacking_, options.tolerance);
+    Report(nodes, vector, std::max(lacking_, Rounding()), options.tolerance);
   }
 
  private:
   int64_t size() const { return lines_.rows * lines_.stride; }
+  // What may be wrong in what is carried along, in parts of the largest current: nobody else would see it.
+  double Rounding() const { return worst_ == 0 ? 0 : std::numeric_limits<double>::epsilon() * worst_ / largest_; }
 
   // Wires without current: every node at its source, lines without one all along at the mean of what they cross.
   void Start() {
@@ -158,7 +161,7 @@ class NewtonNodes {
       linear_.w[k] -= w_[k];
       linear_.b[k] -= b_[k];
     }
-    worst_ = linear_.current();
+    worst_ = linear_.largest().term;
     Evaluate(1);
   }
 
@@ -186,7 +189,7 @@ class NewtonNodes {
     linear_.Factor();
     const double wanted = std::clamp(kPart * lacking_ * lacking_, kLastPart * tolerance, kFirstPart);
     linear_.Solve({into_word_, into_bit_, nullptr, nullptr}, false, largest_, wanted);
-    worst_ = std::max(worst_, linear_.current());
+    worst_ = std::max(worst_, linear_.largest().term);
     const double before = squares_;
     Evaluate(1);
     double part = 1;

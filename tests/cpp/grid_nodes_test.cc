@@ -433,6 +433,13 @@ TEST(GridNodesErrorsTest, AResidualAboveTheToleranceIsAnError) {
   }),
                std::runtime_error);
   EXPECT_GT(circuit.residual[0], circuit.options.tolerance);
+  // Shorts between wires of kilohms: currents are differences that hold fewer digits than asked for.
+  Circuit hard(16, 16, {1e3, 1e3, 1e3, 1e3}, Devices(256, 40, 1e-6, 1e-4));
+  for (size_t k = 0; k < 256; k += 37) hard.g[k] = 1e5;
+  EXPECT_THROW(hard.Solve(), std::runtime_error);
+  EXPECT_GT(hard.residual[0], hard.options.tolerance);
+  EXPECT_THROW(hard.Solve(Sinh(hard.g, 16, 4)), std::runtime_error);
+  EXPECT_GT(hard.residual[0], hard.options.tolerance);
   // A current that is no number is never taken for a solution.
   EXPECT_THROW(circuit.Solve([](int64_t, const double*, double* current, double* slope) {
     for (int j = 0; j < 4; ++j) current[j] = slope[j] = std::nan("");
