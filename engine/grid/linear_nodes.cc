@@ -96,23 +96,27 @@ void LinearNodes::SetSources(const GridSources& sources, int64_t vector) {
 }
 
 double LinearNodes::Solve(const Inflow& in, bool warm, double scale, double tolerance) {
+  largest_ = {};
   double lacking = 0;
   if (warm) {
     lacking = Settle(in, nullptr, scale);
   } else {
     std::fill_n(b, lines_.rows * lines_.stride, 0.0);
-    double largest = 0;
-    const double product = kernels_.start(lines_, in, r_, &largest);
-    Iterate(product, kMargin * tolerance * (scale > 0 ? scale : largest));
-    lacking = Settle(in, x_, scale);
+    lacking = Round(in, in, scale, tolerance);
   }
   for (int round = 1; round < kRounds && lacking > tolerance; ++round) {
-    double largest = 0;
-    const double product = kernels_.start(lines_, {change, nullptr, nullptr, nullptr}, r_, &largest);
-    Iterate(product, kMargin * tolerance * (scale > 0 ? scale : largest_.current));
-    lacking = Settle(in, x_, scale);
+    lacking = Round(in, {change, nullptr, nullptr, nullptr}, scale, tolerance);
   }
   return lacking;
+}
+
+// Conjugate gradients for the change of b that the flows `missing` ask for.
+double LinearNodes::Round(const Inflow& in, const Inflow& missing, double scale, double tolerance) {
+  double guess = 0;
+  const double product = kernels_.start(lines_, missing, r_, &guess);
+  if (largest_.current > 0) guess = largest_.current;
+  Iterate(product, kMargin * tolerance * (scale > 0 ? scale : guess));
+  return Settle(in, x_, scale);
 }
 
 // Adds the change x (null: none) to b, then solves all word lines, then all bit lines, exactly.

