@@ -1,60 +1,13 @@
 #include "engine/grid/adjoint_kernels.h"
 
-#include "engine/grid/leaf_blocks.h"
+#include "engine/grid/back_substitution.h"
+#include "engine/grid/leaf_rows.h"
 #include "engine/grid/merge_panels.h"
 #include "engine/grid/vector.h"
 
 namespace memtorch {
 namespace MT_ISA {
 namespace {
-
-// tile += a b for rows [first, last) of b, where a holds its rows in panels from row `row` on.
-template <class T>
-MT_HD void AddRowProduct(const Panels<T>& a, int64_t row, const T* b, int64_t first, int64_t last, Tile<T>* tile) {
-  for (int64_t k = first; k < last;) {
-    const T* left = a.at(row, k);
-    const int64_t room = kPanel<T> - k % kPanel<T>;
-    const int64_t count = room < last - k ? room : last - k;
-    for (int64_t e = 0; e < count; ++e) {
-      Vector<T> right[kVectors];
-#pragma GCC unroll 4
-      for (int c = 0; c < kVectors; ++c) right[c] = AsVector(b + (k + e) * kPanel<T>)[c];
-#pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) {
-        const Vector<T> value = left[r * kPanel<T> + e] - Vector<T>{};
-#pragma GCC unroll 4
-        for (int c = 0; c < kVectors; ++c) tile->sum[r][c] += value * right[c];
-      }
-    }
-    k += count;
-  }
-}
-
-// The outer columns of the factors become w, the potentials of the shared nodes: back-substitution, nothing subtracted.
-template <class T>
-MT_HD void BackSubstitute(const Factors<T>& f) {
-  for (int64_t p = 0; p < f.outer_panels(); ++p) {
-    T* panel = f.outer.panel(p);
-    for (int64_t row = f.rows - kRows; row >= 0; row -= kRows) {
-      T* rows = panel + row * kPanel<T>;
-      const BlockFactor<T>& block = f.blocks[row / kRows];
-      Tile<T> tile;
-      tile.Load(rows, kPanel<T>);
-      AddRowProduct(f.shared, row, panel, row + kRows, f.rows, &tile);
-#pragma GCC unroll 8
-      for (int r = kRows - 1; r >= 0; --r) {
-#pragma GCC unroll 4
-        for (int c = 0; c < kVectors; ++c) tile.sum[r][c] *= block.root[r];
-#pragma GCC unroll 8
-        for (int k = kRows - 1; k > r; --k) {
-#pragma GCC unroll 4
-          for (int c = 0; c < kVectors; ++c) tile.sum[r][c] += block.ratio[r][k] * tile.sum[k][c];
-        }
-      }
-      tile.Store(rows, kPanel<T>);
-    }
-  }
-}
 
 // y = w h
 template <class T>
@@ -172,101 +125,6 @@ void UnmergeBlocks(const Unmerge<T>& unmerge) {
 
 // The rest is the same in lanes, where every access is a whole vector and blocks may have any size.
 
-// Vectors that hold the rows of a joint, and those of all joints of a block: its own, then its halves'.
-int64_t RowsSize(Shape whole, Shape a) {
-  const int64_t shared = a.cols != whole.cols ? whole.rows : whole.cols;
-  return 2 * shared * (shared + whole.ports());
-}
-int64_t KeptSize(Shape whole) {
-  if (whole.cells() == 1) return 0;
-  Shape a, b;
-  Split(whole, &a, &b);
-  return RowsSize(whole, a) + KeptSize(a) + KeptSize(b);
-}
-
-template <class T>
-struct Halves {
-  Shape a, b;
-  bool across;
-  Joint joint;
-  Rows<T> rows;
-  Vector<T>*kept_a, *kept_b;
-
-  Halves(Shape whole, Vector<T>* kept) {
-    Split(whole, &a, &b);
-    across = a.cols != whole.cols;
-    joint = across ? JoinAcross(a, b) : JoinDown(a, b);
-    const int64_t size = RowsSize(whole, a);
-    rows = {kept, kept + size / 2, joint.shared + whole.ports()};
-    kept_a = kept + size;
-    kept_b = kept_a + KeptSize(a);
-  }
-  int row_b(int row) const { return across ? row : row + a.rows; }
-  int col_b(int col) const { return across ? col + a.cols : col; }
-};
-
-template <class T>
-MT_HD void Eliminate(const Joint& joint, const Rows<T>& rows) {
-  using V = Vector<T>;
-  for (int k = 0; k < joint.shared; ++k) {
-    const V* x = rows.x + k * rows.width;
-    V* y = rows.y + k * rows.width;
-    V pivot = {};
-    for (int j = k + 1; j < rows.width; ++j) pivot += x[j];
-    const V inverse = Inverse<T>(pivot);
-    for (int j = k + 1; j < rows.width; ++j) y[j] = x[j] * inverse;
-    for (int q = k + 1; q < joint.shared; ++q) {
-      V* other = rows.x + q * rows.width;
-      for (int j = q + 1; j < rows.width; ++j) other[j] += y[q] * x[j];
-    }
-  }
-}
-
-// The matrix n of a block, keeping the rows of all joints.
-template <class T>
-void Join(const Leaves<T>& leaves, Shape whole, int row, int col, Vector<T>* kept, Vector<T>* n, Vector<T>* scratch) {
-  using V = Vector<T>;
-  if (whole.cells() == 1) {
-    SetCell(leaves, row, col, n);
-    return;
-  }
-  const Halves<T> halves(whole, kept);
-  const Block<T> children[2] = {{scratch, halves.a}, {scratch + Square(halves.a.ports()), halves.b}};
-  V* rest = children[1].n + Square(halves.b.ports());
-  Join(leaves, halves.a, row, col, halves.kept_a, children[0].n, rest);
-  Join(leaves, halves.b, halves.row_b(row), halves.col_b(col), halves.kept_b, children[1].n, rest);
-  if (whole.cells() > kStep * kStep) return JoinWith(children, halves.joint, halves.rows, n);
-  Gather(children, halves.joint, halves.rows);
-  Eliminate(halves.joint, halves.rows);
-  const int ports = whole.ports(), shared = halves.joint.shared, width = halves.rows.width;
-  for (int p = 0; p < halves.joint.count; ++p) {
-    for (int q = p; q < halves.joint.count; ++q) {
-      const Piece &s = halves.joint.pieces[p], &t = halves.joint.pieces[q];
-      for (int i = 0; i < s.size; ++i) {
-        for (int j = p == q ? i + 1 : 0; j < t.size; ++j) {
-          V sum = s.child == t.child ? *children[s.child].at(s.from + i, t.from + j) : V{};
-          const V* x = halves.rows.x + shared + s.to + i;
-          const V* y = halves.rows.y + shared + t.to + j;
-          for (int k = 0; k < shared; ++k) sum += x[k * width] * y[k * width];
-          n[(s.to + i) * ports + t.to + j] = sum;
-        }
-      }
-    }
-  }
-}
-
-// w in place of the outer columns of the scaled rows.
-template <class T>
-MT_HD void BackSubstitute(const Joint& joint, const Rows<T>& rows) {
-  for (int k = joint.shared - 1; k >= 0; --k) {
-    Vector<T>* w = rows.y + k * rows.width;
-    for (int q = k + 1; q < joint.shared; ++q) {
-      const Vector<T>* other = rows.y + q * rows.width;
-      for (int j = joint.shared; j < rows.width; ++j) w[j] += w[q] * other[j];
-    }
-  }
-}
-
 // kCount rows of w h, from rows of w and to rows of the product that are `width` apart.
 template <int kCount, class T>
 MT_HD void RowsTimesH(const Vector<T>* w, const Vector<T>* h, int ports, int width, Vector<T>* product) {
@@ -378,7 +236,7 @@ void LeafGradient(const LeafAdjoint<T>& leaf) {
   Vector<T>* h = AsVector(leaf.leaves.scratch);
   Vector<T>* kept = h + Square(ports);
   Vector<T>* working = kept + KeptSize(shape);
-  Join(leaf.leaves, shape, 0, 0, kept, h, working);
+  JoinKeeping(leaf.leaves, shape, 0, 0, kept, h, working);
   LoadH(leaf, ports, h);
   Descend(leaf, shape, 0, 0, kept, h, working);
 }
