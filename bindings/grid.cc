@@ -48,7 +48,7 @@ class Solvers {
     nb::gil_scoped_release unlocked;
     const MatrixView<const double> devices{g.data(), rows_, cols_, cols_};
     if (steepness == 0) {
-      SolveNodes(devices, wires_, sources, options, nodes);
+      double_->SolveNodes(devices, sources, options, nodes);
     } else {
       SolveNodes(rows_, cols_, SinhCurve(devices, steepness), wires_, sources, options, nodes);
     }

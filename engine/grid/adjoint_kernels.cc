@@ -220,13 +220,10 @@ MT_HD void LoadH(const LeafAdjoint<T>& leaf, int ports, Vector<T>* h) {
   }
 }
 
-// Vectors of scratch for Join and Descend of a block; generous: what halves need is less than a geometric series.
-int64_t Working(Shape whole) { return 3 * Square(whole.ports()) + 2 * Square(whole.rows + whole.cols); }
-
 template <class T>
 int64_t LeafScratch(int rows, int cols) {
   const Shape shape{rows, cols};
-  return (Square(shape.ports()) + KeptSize(shape) + 2 * Working(shape)) * kLanes<T>;
+  return (Square(shape.ports()) + KeptSize(shape) + 2 * WorkingSize(shape)) * kLanes<T>;
 }
 
 template <class T>

@@ -40,6 +40,14 @@ struct GridView {
   T* row(int64_t tile, int64_t i) const { return data + tile * tile_stride + i * stride; }
 };
 
+// One matrix as a batch.
+template <class T>
+GridView<T> ViewOfOne(const MatrixView<T>& g) {
+  GridView<T> view(g.data, 1, g.rows, g.cols);
+  view.stride = g.stride;
+  return view;
+}
+
 // Bounds on what a circuit may hold. Within them no intermediate value of a float32 solution overflows.
 constexpr double kMaxWireOhm = 1e12;
 constexpr double kMaxSiemens = 1e6;

@@ -14,13 +14,22 @@ inline int64_t LeafInputSize(const MergeNode& leaf, int64_t lanes) {
   return (leaf.rows * leaf.cols + leaf.rows + leaf.cols) * lanes;
 }
 
+// Calls body(row of the leaf, row of the grid, column of the grid, cells) for the rows of a leaf that are not padding;
+// nor are their first `cells` cells.
+template <class Body>
+void ForEachRow(const MergePlan& plan, const MergeNode& leaf, int64_t cols, const Body& body) {
+  const int64_t used = std::min(leaf.cols, cols - leaf.col);
+  for (int64_t i = std::max<int64_t>(0, plan.row_pad() - leaf.row); i < leaf.rows; ++i) {
+    body(i, leaf.row + i - plan.row_pad(), leaf.col, used);
+  }
+}
+
 // Calls body(cell of the leaf, row, column of the grid) for the cells of a leaf that are not padding.
 template <class Body>
 void ForEachCell(const MergePlan& plan, const MergeNode& leaf, int64_t cols, const Body& body) {
-  const int64_t used = std::min(leaf.cols, cols - leaf.col);
-  for (int64_t i = std::max<int64_t>(0, plan.row_pad() - leaf.row); i < leaf.rows; ++i) {
-    for (int64_t j = 0; j < used; ++j) body(i * leaf.cols + j, leaf.row + i - plan.row_pad(), leaf.col + j);
-  }
+  ForEachRow(plan, leaf, cols, [&](int64_t i, int64_t row, int64_t col, int64_t used) {
+    for (int64_t j = 0; j < used; ++j) body(i * leaf.cols + j, row, col + j);
+  });
 }
 
 // One leaf into its lane; `input` [LeafInputSize()] was zero.

@@ -23,6 +23,10 @@ inline int64_t KeptSize(Shape whole) {
   return RowsSize(whole, a) + KeptSize(a) + KeptSize(b);
 }
 
+// Vectors of scratch for JoinKeeping a block, and for what goes back down with as much at each block; generous: what
+// halves need is less than a geometric series.
+inline int64_t WorkingSize(Shape whole) { return 3 * Square(whole.ports()) + 2 * Square(whole.rows + whole.cols); }
+
 template <class T>
 struct Halves {
   Shape a, b;

@@ -50,15 +50,6 @@ void CheckVolts(const char* name, const MatrixView<const double>& v, int64_t vec
   }
 }
 
-void Check(int64_t rows, int64_t cols, const Wires& wires, const GridSources& sources, const NodeOptions& options) {
-  if (rows < 1) Invalid(kOp, "rows (", rows, ") must be at least 1");
-  if (cols < 1) Invalid(kOp, "cols (", cols, ") must be at least 1");
-  CheckWires(kOp, wires);
-  CheckVolts("word", sources.word, sources.word.rows, rows);
-  if (sources.bit.data != nullptr) CheckVolts("bit", sources.bit, sources.word.rows, cols);
-  if (!(options.tolerance > 0)) Invalid(kOp, "tolerance (", options.tolerance, ") must be above 0");
-}
-
 // Newton's method, one vector at a time. What the wires bring to either side of every device is carried along, so that no
 // conductance of a wire multiplies a difference of potentials.
 class NewtonNodes {
@@ -220,13 +211,21 @@ class NewtonNodes {
 
 }  // namespace
 
+void CheckNodes(int64_t rows, int64_t cols, const Wires& wires, const GridSources& sources,
+                const NodeOptions& options) {
+  if (rows < 1) Invalid(kOp, "rows (", rows, ") must be at least 1");
+  if (cols < 1) Invalid(kOp, "cols (", cols, ") must be at least 1");
+  CheckWires(kOp, wires);
+  CheckVolts("word", sources.word, sources.word.rows, rows);
+  if (sources.bit.data != nullptr) CheckVolts("bit", sources.bit, sources.word.rows, cols);
+  if (!(options.tolerance > 0)) Invalid(kOp, "tolerance (", options.tolerance, ") must be above 0");
+}
+
 DeviceCurve SinhCurve(MatrixView<const double> g, double steepness) {
   if (!(steepness > 0 && std::isfinite(steepness))) {
     Invalid("sinh_curve", "steepness (", steepness, " 1/V) must be finite and above 0");
   }
-  GridView<const double> view(g.data, 1, g.rows, g.cols);
-  view.stride = g.stride;
-  CheckConductances("sinh_curve", view);
+  CheckConductances("sinh_curve", ViewOfOne(g));
   const CurveKernels& kernels = Select(baseline::kCurves, avx2::kCurves, avx512::kCurves);
   return [g, steepness, &kernels](int64_t row, const double* v, double* current, double* slope) {
     kernels.sinh(g.cols, &g(row, 0), steepness, v, current, slope);
@@ -235,10 +234,8 @@ DeviceCurve SinhCurve(MatrixView<const double> g, double steepness) {
 
 void SolveNodes(MatrixView<const double> g, const Wires& wires, const GridSources& sources, const NodeOptions& options,
                 const GridNodes& nodes) {
-  Check(g.rows, g.cols, wires, sources, options);
-  GridView<const double> view(g.data, 1, g.rows, g.cols);
-  view.stride = g.stride;
-  CheckConductances(kOp, view);
+  CheckNodes(g.rows, g.cols, wires, sources, options);
+  CheckConductances(kOp, ViewOfOne(g));
   const GridLines grid(g.rows, g.cols, wires, sources);
   const Lines& lines = grid.get();
   for (int64_t i = 0; i < g.rows; ++i) std::copy_n(&g(i, 0), g.cols, lines.g + i * lines.stride);
@@ -259,7 +256,7 @@ void SolveNodes(MatrixView<const double> g, const Wires& wires, const GridSource
 
 void SolveNodes(int64_t rows, int64_t cols, const DeviceCurve& curve, const Wires& wires, const GridSources& sources,
                 const NodeOptions& options, const GridNodes& nodes) {
-  Check(rows, cols, wires, sources, options);
+  CheckNodes(rows, cols, wires, sources, options);
   const int64_t grain = std::max<int64_t>(1, sources.word.rows / (4 * NumThreads()));
   ParallelFor(sources.word.rows, grain, [&](int64_t begin, int64_t end) {
     NewtonNodes newton(rows, cols, wires, sources, curve);

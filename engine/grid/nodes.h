@@ -38,6 +38,9 @@ using DeviceCurve = std::function<void(int64_t row, const double* v, double* cur
 // Devices whose current is g sinh(steepness v) / steepness; g [rows, cols], siemens, must live as long as the curve.
 DeviceCurve SinhCurve(MatrixView<const double> g, double steepness);
 
+// Throws std::invalid_argument for arguments out of range.
+void CheckNodes(int64_t rows, int64_t cols, const Wires& wires, const GridSources& sources, const NodeOptions& options);
+
 // Solves the circuit of devices g [rows, cols], siemens. Throws std::invalid_argument for arguments out of range, and
 // std::runtime_error, naming the residual, if it stays above the tolerance; then the potentials are not to be used.
 // Conjugate gradients on the bit-line nodes, preconditioned by solving every bit line exactly. Threaded over vectors.

@@ -309,6 +309,7 @@ template <class T>
 GridSolver<T>::GridSolver(int64_t rows, int64_t cols, const Wires& wires)
     : rows_(rows),
       cols_(cols),
+      wires_(wires),
       plan_((CheckShape("grid_solver", rows, cols, wires), rows), cols, wires, ActiveMergeKernels<T>().panel,
             ActiveMergeKernels<T>().vector) {}
 

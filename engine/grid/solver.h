@@ -8,6 +8,7 @@
 
 #include "engine/grid/grid.h"
 #include "engine/grid/merge_plan.h"
+#include "engine/grid/nodes.h"
 
 namespace memtorch {
 
@@ -34,16 +35,30 @@ class GridSolver {
   template <class G>
   void Gradient(const GridView<const G>& g, const GridView<const T>& upstream, const GridView<T>& gradient) const;
 
+  // As the function SolveNodes for linear devices, by the faster of its algorithm and the next one. That depends on
+  // the circuit and the number of vectors alone: a vector's last digits may differ from what it gets in another batch.
+  void SolveNodes(MatrixView<const double> g, const GridSources& sources, const NodeOptions& options,
+                  const GridNodes& nodes) const;
+
+  // The same from the factors of one elimination of g, which takes the time of an effective matrix, then goes down
+  // through them with each vector in a fraction of the time that SolveNodes takes, and lets that check the result. No
+  // line may be open, and there is no warm start. T is the precision of the factors alone. Threaded over vectors.
+  void SolveNodesByFactors(MatrixView<const double> g, const GridSources& sources, const NodeOptions& options,
+                           const GridNodes& nodes) const;
+
  private:
   class Work;
   class Lease;
   template <class G>
   class Task;
 
+  void CheckLinear(MatrixView<const double> g, const GridSources& sources, const NodeOptions& options) const;
+
   template <class G>
   void SolveSplit(const GridView<const G>& g, const GridView<T>& out, int64_t tile) const;
 
   int64_t rows_, cols_;
+  Wires wires_;
   MergePlan plan_;
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<Work>> idle_;

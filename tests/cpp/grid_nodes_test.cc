@@ -10,29 +10,17 @@
 #include "engine/grid/branches.h"
 #include "engine/grid/nodes.h"
 #include "engine/parallel.h"
-#include "engine/random.h"
 #include "tests/cpp/testing/dense_grid.h"
 #include "tests/cpp/testing/errors.h"
+#include "tests/cpp/testing/grid_samples.h"
 
 namespace memtorch {
 namespace {
 
 using testing::DenseGrid;
+using testing::Devices;
+using testing::Draw;
 using testing::ErrorOf;
-
-// Uniform in [low, high], or in their logarithms.
-std::vector<double> Draw(int64_t count, uint64_t stream, double low, double high) {
-  std::vector<double> values(static_cast<size_t>(count));
-  FillUniform(11, stream, 0, values.data(), count);
-  for (double& value : values) value = low + (high - low) * value;
-  return values;
-}
-std::vector<double> Devices(int64_t count, uint64_t stream, double low, double high, double open = 0) {
-  std::vector<double> g = Draw(count, stream, std::log(low), std::log(high));
-  const std::vector<double> kind = Draw(count, stream + 1000, 0, 1);
-  for (size_t k = 0; k < g.size(); ++k) g[k] = kind[k] < open ? 0 : std::exp(g[k]);
-  return g;
-}
 
 // One circuit and the room for its solution.
 struct Circuit {
