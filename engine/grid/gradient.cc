@@ -91,14 +91,9 @@ template <class G>
 void GridSolver<T>::Gradient(const GridView<const G>& g, const GridView<const T>& upstream,
                              const GridView<T>& gradient) const {
   const char* op = "grid_gradient";
-  const auto check = [&](const char* name, const auto& view) {
-    if (view.tiles == g.tiles && view.rows == rows_ && view.cols == cols_) return;
-    Invalid(op, name, " ([", view.tiles, ", ", view.rows, ", ", view.cols, "]) must have shape [", g.tiles, ", ", rows_,
-            ", ", cols_, "]");
-  };
-  check("g", g);
-  check("upstream", upstream);
-  check("gradient", gradient);
+  CheckShape(op, "g", g, g.tiles, rows_, cols_);
+  CheckShape(op, "upstream", upstream, g.tiles, rows_, cols_);
+  CheckShape(op, "gradient", gradient, g.tiles, rows_, cols_);
   CheckConductances(op, g);
   const int64_t grain = std::max<int64_t>(1, g.tiles / (4 * NumThreads()));
   ParallelFor(g.tiles, grain, [&](int64_t begin, int64_t end) {

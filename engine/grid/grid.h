@@ -64,6 +64,14 @@ void CheckWires(const char* op, const Wires& wires);
 template <class T>
 void CheckConductances(const char* op, const GridView<const T>& g);
 
+// Throws std::invalid_argument unless the view has this shape.
+template <class T>
+void CheckShape(const char* op, const char* name, const GridView<T>& view, int64_t tiles, int64_t rows, int64_t cols) {
+  if (view.tiles == tiles && view.rows == rows && view.cols == cols) return;
+  Invalid(op, name, " ([", view.tiles, ", ", view.rows, ", ", view.cols, "]) must have shape [", tiles, ", ", rows,
+          ", ", cols, "]");
+}
+
 }  // namespace memtorch
 
 #endif  // MEMTORCH_ENGINE_GRID_GRID_H_

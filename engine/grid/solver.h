@@ -35,6 +35,14 @@ class GridSolver {
   template <class G>
   void Gradient(const GridView<const G>& g, const GridView<const T>& upstream, const GridView<T>& gradient) const;
 
+  // The gradient [tiles, 4] of the same sum with respect to the resistances word, bit, source and load of each tile,
+  // ideal wires included: potentials of every node for 2 rows vectors, by factors of precision T. Throws
+  // std::runtime_error if the residual of one (nodes.h) stays above the tolerance. In a loop of ideal wires alone, driven
+  // or sensed at both ends, it is as for equal resistances (branches.h). Threaded; the same bits likewise.
+  template <class G>
+  void WireGradient(const GridView<const G>& g, const GridView<const T>& upstream, double tolerance,
+                    const MatrixView<double>& gradient) const;
+
   // As the function SolveNodes for linear devices, by the faster of its algorithm and the next one. That depends on
   // the circuit and the number of vectors alone: a vector's last digits may differ from what it gets in another batch.
   void SolveNodes(MatrixView<const double> g, const GridSources& sources, const NodeOptions& options,
