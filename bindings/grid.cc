@@ -83,6 +83,21 @@ class Solvers {
     });
   }
 
+  void WireGradient(const AnyFlat& g, const Flat<const double>& upstream, const Flat<double>& gradient,
+                    double tolerance) const {
+    const char* op = "grid_wire_gradient";
+    const int64_t tiles = static_cast<int64_t>(gradient.size()) / 4;
+    CheckSize(op, "gradient", gradient, 4 * tiles);
+    CheckSize(op, "upstream", upstream, tiles * rows_ * cols_);
+    WithFloatType(op, "g", g, [&](auto g_type) {
+      using G = decltype(g_type);
+      const GridView<const G> devices = ViewOf<const G>(op, "g", g);
+      nb::gil_scoped_release unlocked;
+      double_->WireGradient(devices, GridView<const double>(upstream.data(), tiles, rows_, cols_), tolerance,
+                            MatrixView<double>{gradient.data(), tiles, 4, 4});
+    });
+  }
+
   void EffectiveMatrix(const AnyFlat& g, const AnyFlat& out) {
     const char* op = "effective_matrix";
     WithFloatType(op, "out", out, [&](auto out_type) {
@@ -164,6 +179,10 @@ void BindGrid(nb::module_& m) {
       .def("gradient", &Solvers::Gradient, "g"_a, "upstream"_a, "gradient"_a.noconvert(),
            "Gradient [tiles, rows, cols] with respect to g of the sum of upstream [tiles, rows, cols] times the "
            "effective matrix, element by element.")
+      .def("wire_gradient", &Solvers::WireGradient, "g"_a, "upstream"_a, "gradient"_a.noconvert(),
+           "tolerance"_a = 1e-10,
+           "Gradient [tiles, 4] of the same sum with respect to word, bit, source and load resistance of each tile. "
+           "RuntimeError where the residual of a potential stays above the tolerance.")
       .def("solve_nodes", &Solvers::Nodes, "g"_a, "word_volts"_a, "bit_volts"_a.none(), "word_nodes"_a.noconvert(),
            "bit_nodes"_a.noconvert(), "residual"_a.noconvert(), "steepness"_a = 0.0, "tolerance"_a = 1e-10,
            "warm"_a = false, "word_open"_a = nb::none(), "bit_open"_a = nb::none(),

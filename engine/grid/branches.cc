@@ -1,5 +1,7 @@
 #include "engine/grid/branches.h"
 
+#include <algorithm>
+
 namespace memtorch {
 namespace {
 
@@ -39,10 +41,13 @@ void SolveBranches(int64_t rows, int64_t cols, const double* device, const Wires
       AddCommon(line, 1, cols + 1, wires.source, wires.word);
     }
   }
+  std::fill_n(branches.bit, cols, 0.0);
+  for (int64_t i = 0; i < rows; ++i) {  // all lines side by side
+    double* row = branches.bit + i * cols;
+    for (int64_t j = 0; j < cols; ++j) row[cols + j] = row[j] + device[i * cols + j];
+  }
   for (int64_t j = 0; j < cols; ++j) {
     double* line = branches.bit + j;
-    line[0] = 0;
-    for (int64_t i = 0; i < rows; ++i) line[(i + 1) * cols] = line[i * cols] + device[i * cols + j];
     if (IsOpen(sources.bit_open, j)) {
       line[rows * cols] = 0;
     } else if (wires.sense_both) {

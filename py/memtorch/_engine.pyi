@@ -217,6 +217,11 @@ class GridSolver:
         Gradient [tiles, rows, cols] with respect to g of the sum of upstream [tiles, rows, cols] times the effective matrix, element by element.
         """
 
+    def wire_gradient(self, g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], upstream: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')], tolerance: float = 1e-10) -> None:
+        """
+        Gradient [tiles, 4] of the same sum with respect to word, bit, source and load resistance of each tile. RuntimeError where the residual of a potential stays above the tolerance.
+        """
+
     def solve_nodes(self, g: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], word_volts: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], bit_volts: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)] | None, word_nodes: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')], bit_nodes: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')], residual: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')], steepness: float = 0.0, tolerance: float = 1e-10, warm: bool = False, word_open: Annotated[NDArray[numpy.bool_] | Tensor, dict(order='C', device='cpu', writable=False)] | None = None, bit_open: Annotated[NDArray[numpy.bool_] | Tensor, dict(order='C', device='cpu', writable=False)] | None = None) -> None:
         """
         Potentials word_nodes and bit_nodes [vectors, rows, cols], volts, of devices g [rows, cols] under word_volts [vectors, rows] and bit_volts [vectors, cols] (None: 0 V); I = g sinh(steepness v) / steepness unless steepness is 0. RuntimeError where the residual [vectors] stays above the tolerance.

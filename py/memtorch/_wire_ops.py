@@ -77,21 +77,18 @@ def _(g: Tensor, wires: Tensor, upstream: Tensor) -> Tensor:
 
 @torch.library.custom_op("memtorch::effective_conductances_wire_gradient", mutates_args=())
 def _wire_gradient(g: Tensor, wires: Tensor, upstream: Tensor) -> Tensor:
-    """The same by ``wires``, [4].
-
-    With one volt on driver i, and again with the voltages upstream[i] on the sense ends, a segment carries two
-    currents. Their product, added up over all segments of a kind and all drivers, is the gradient by its resistance
-    (Tellegen's theorem; the effective conductance is minus the transfer admittance, which turns the sign).
-    """
-    total = torch.zeros(4, dtype=torch.float64, device=g.device)
-    rows, columns = g.shape[1:]
-    step = max(1, _MAX_VOLTAGES // (rows * columns))
-    for array, weights in zip(g.detach().double(), upstream.detach().double(), strict=True):
-        for drivers in torch.eye(rows, dtype=torch.float64, device=g.device).split(step):
-            forward = _segment_currents(array, drivers, torch.zeros_like(drivers @ weights), wires)
-            adjoint = _segment_currents(array, torch.zeros_like(drivers), drivers @ weights, wires)
-            total += torch.stack([(f * a).sum() for f, a in zip(forward, adjoint, strict=True)])
-    return total.to(device=wires.device, dtype=wires.dtype)
+    """The same by ``wires``, [4]: the potentials of all nodes for two vectors for each driver."""
+    source, weights = _conductances(g), upstream.detach().to("cpu", torch.float64).contiguous()
+    out = torch.empty(len(source), 4, dtype=torch.float64)
+    engine_threads()
+    solver = _engine.GridSolver(*source.shape[1:], *wires.tolist())
+    for tolerance in _TOLERANCES:
+        try:
+            solver.wire_gradient(source, weights, out, tolerance=tolerance)
+        except RuntimeError:
+            continue
+        return out.sum(0).to(device=wires.device, dtype=wires.dtype)
+    return _swept_wire_gradient(source.double(), wires.cpu(), weights).to(device=wires.device, dtype=wires.dtype)
 
 
 @_wire_gradient.register_fake
@@ -99,9 +96,27 @@ def _(g: Tensor, wires: Tensor, upstream: Tensor) -> Tensor:
     return torch.empty_like(wires)
 
 
+def _swept_wire_gradient(g: Tensor, wires: Tensor, upstream: Tensor) -> Tensor:
+    """What the engine's ``wire_gradient`` adds up, where rounding keeps its potentials above their tolerances.
+
+    With one volt on driver i, and again with the voltages upstream[i] on the sense ends, a segment carries two
+    currents. Their product, added up over all segments of a kind and all drivers, is the gradient by its resistance
+    (Tellegen's theorem; the effective conductance is minus the transfer admittance, which turns the sign).
+    """
+    total = torch.zeros(4, dtype=torch.float64)
+    rows, columns = g.shape[1:]
+    step = max(1, _MAX_VOLTAGES // (rows * columns))
+    for array, weights in zip(g, upstream, strict=True):
+        for drivers in torch.eye(rows, dtype=torch.float64).split(step):
+            forward = _segment_currents(array, drivers, torch.zeros_like(drivers @ weights), wires)
+            adjoint = _segment_currents(array, torch.zeros_like(drivers), drivers @ weights, wires)
+            total += torch.stack([(f * a).sum() for f, a in zip(forward, adjoint, strict=True)])
+    return total
+
+
 def _segment_currents(g: Tensor, v_word: Tensor, v_bit: Tensor, wires: Tensor) -> tuple[Tensor, ...]:
     """Currents (A) through the segments of word lines, of bit lines, at the drivers, at the sense ends."""
-    devices = device_voltages(g, v_word, v_bit, wires)[1]
+    devices = operating_point(g, v_word, v_bit, wires)[1]
     along = devices.flip(2).cumsum(2).flip(2)  # through the segment before each cell
     down = devices.cumsum(1)  # through the segment behind each cell
     return along[:, :, 1:], down[:, :-1], along[:, :, 0], down[:, -1]

@@ -97,6 +97,33 @@ def test_potentials_give_the_currents_of_the_effective_matrix():
     np.testing.assert_allclose(along[:, 0], device[0].sum(1), rtol=0, atol=1e-14 * np.abs(device).sum())
 
 
+@pytest.mark.parametrize("both", [False, True])
+def test_batches_find_what_single_vectors_find(both):
+    rng = np.random.default_rng(3)
+    g = rng.uniform(1e-4, 1e-2, (40, 52))
+    v, senses = rng.uniform(-0.3, 0.3, (300, 40)), rng.uniform(-0.3, 0.3, (300, 52))
+    solver = _engine.GridSolver(40, 52, 2, 3, 5, 7, drive_both=both, sense_both=both)
+    nodes = solved(solver, g, v, senses, tolerance=1e-13)
+    for k in (0, 150, 299):
+        one = solved(solver, g, v[k : k + 1], senses[k : k + 1], tolerance=1e-13)
+        for many, single in zip(nodes, one, strict=True):
+            # 300 vectors come from the factors of one elimination, one from an iteration. Both hold Kirchhoff's law to
+            # 1e-13 of the largest current, some 1e-3 A, on lines of some hundred ohm.
+            np.testing.assert_allclose(many[k], single[0], rtol=0, atol=1e-12)
+            assert not np.array_equal(many[k], single[0])
+
+
+def test_gradient_by_wires_of_a_single_device():
+    """One device between two lines is a series of resistors: I = v / (1 / g + source + load)."""
+    g, ohm = 1 / 345, 0.5
+    solver = _engine.GridSolver(1, 1, 1, 1, ohm, ohm)
+    gradient = np.empty((2, 4))
+    solver.wire_gradient(np.full((2, 1, 1), g), np.array([[[1.0]], [[-2.0]]]), gradient)
+    slope = -1 / (1 / g + 2 * ohm) ** 2
+    expected = np.array([[0, 0, slope, slope], [0, 0, -2 * slope, -2 * slope]])
+    np.testing.assert_allclose(gradient, expected, rtol=1e-14)  # a few roundings
+
+
 def test_non_linear_devices_and_open_lines():
     ohm = np.array([[345, 903, 755, 257, 646], [652, 401, 508, 166, 454], [442, 874, 190, 244, 635]])
     g = 0.72 / ohm
@@ -120,6 +147,12 @@ def test_errors_name_the_argument():
     solver = _engine.GridSolver(2, 2, 1, 1, 1, 1)
     with pytest.raises(_engine.InvalidArgument, match=r"\[effective_matrix\] g must have shape \[tiles, rows, cols\]"):
         solver.effective_matrix(torch.ones(2, 2), torch.ones(1, 2, 2))
+    with pytest.raises(_engine.InvalidArgument, match=r"\[grid_wire_gradient\] upstream must hold 4 elements, got 8"):
+        solver.wire_gradient(torch.ones(1, 2, 2), torch.ones(2, 2, 2, dtype=torch.float64), np.empty((1, 4)))
+    with pytest.raises(_engine.InvalidArgument, match=r"\[grid_wire_gradient\] gradient must hold 4 elements, got 5"):
+        solver.wire_gradient(torch.ones(1, 2, 2), torch.ones(1, 2, 2, dtype=torch.float64), np.empty(5))
+    with pytest.raises(_engine.InvalidArgument, match=r"\[grid_wire_gradient\] tolerance \(0\) must be above 0"):
+        solver.wire_gradient(torch.ones(1, 2, 2), torch.ones(1, 2, 2).double(), np.empty((1, 4)), tolerance=0.0)
     with pytest.raises(_engine.InvalidArgument, match=r"\[effective_matrix\] g must be float32 or float64"):
         solver.effective_matrix(torch.ones(1, 2, 2, dtype=torch.int32), torch.ones(1, 2, 2))
     with pytest.raises(_engine.InvalidArgument, match=r"\[effective_matrix\] out \(\[2, 2, 2\]\) must have shape"):

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from reference import wires as reference
 
 import memtorch
-from memtorch import InvalidArgument, _wire_ops
+from memtorch import InvalidArgument, _engine, _wire_ops
+from memtorch._wire_sweep import operating_point
 from memtorch.bh import solve_passive
 from memtorch.bh.crossbar.Passive import effective_conductances
 
@@ -244,6 +245,21 @@ def test_gradients_of_large_arrays_are_those_of_finite_differences():
     with torch.no_grad():
         difference = ((total(1e-4) - total(-1e-4)) / 2e-4).item()
     assert difference == pytest.approx(expected, rel=1e-6)  # 1e-8 of a third derivative, rounding of 1e-16 / 1e-4
+
+
+def test_gradients_by_resistances_where_potentials_lose_the_currents():
+    """Shorts between wires of kilohms: differences of the engine's potentials do not hold Kirchhoff's law."""
+    g = torch.rand(12, 9, dtype=torch.float64) * 1e-5
+    g.view(-1)[::7] = 1e3
+    wires = torch.tensor([2e4, 1e4, 3e4, 1e3], dtype=torch.float64, requires_grad=True)
+    weights = torch.randn_like(g)
+    with pytest.raises(RuntimeError, match=r"\[solve_nodes\] residual"):
+        out = torch.empty(1, 4, dtype=torch.float64)
+        _engine.GridSolver(12, 9, *wires.tolist()).wire_gradient(g[None], weights[None], out)
+    (slope,) = torch.autograd.grad((weights * _wire_ops.effective_conductances(g[None], wires)[0]).sum(), wires)
+    currents = operating_point(g, torch.eye(12, dtype=torch.float64), zeros(12, 9), wires)[1].sum(1)
+    (expected,) = torch.autograd.grad((weights * currents).sum(), wires)
+    close(slope, expected)
 
 
 def test_effective_conductances_take_the_place_of_conductances():
