@@ -98,6 +98,22 @@ class Solvers {
     });
   }
 
+  void Verify(const AnyFlat& g, const AnyFlat& effective, const Flat<double>& residual, double tolerance) {
+    const char* op = "effective_matrix";
+    WithFloatType(op, "effective", effective, [&](auto type) {
+      using T = decltype(type);
+      WithFloatType(op, "g", g, [&](auto g_type) {
+        using G = decltype(g_type);
+        const GridView<const G> devices = ViewOf<const G>(op, "g", g);
+        const GridView<const T> solved = ViewOf<const T>(op, "effective", effective);
+        CheckSize(op, "residual", residual, devices.tiles);
+        const GridSolver<T>& solver = Get<T>();
+        nb::gil_scoped_release unlocked;
+        solver.Verify(devices, solved, tolerance, residual.data());
+      });
+    });
+  }
+
   void EffectiveMatrix(const AnyFlat& g, const AnyFlat& out) {
     const char* op = "effective_matrix";
     WithFloatType(op, "out", out, [&](auto out_type) {
@@ -176,6 +192,10 @@ void BindGrid(nb::module_& m) {
       .def("effective_matrix", &Solvers::EffectiveMatrix, "g"_a, "out"_a.noconvert(),
            "Effective conductances out [tiles, rows, cols] of devices g [tiles, rows, cols], siemens: currents = "
            "voltages @ out. The dtype of out is the precision inside.")
+      .def(
+          "verify", &Solvers::Verify, "g"_a, "effective"_a, "residual"_a.noconvert(), "tolerance"_a,
+          "Residual [tiles] of an effective matrix: what its currents lack of those of the potentials of all nodes, in "
+          "parts of the largest current. RuntimeError where it is above the tolerance.")
       .def("gradient", &Solvers::Gradient, "g"_a, "upstream"_a, "gradient"_a.noconvert(),
            "Gradient [tiles, rows, cols] with respect to g of the sum of upstream [tiles, rows, cols] times the "
            "effective matrix, element by element.")

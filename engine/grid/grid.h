@@ -8,6 +8,8 @@
 #ifndef MEMTORCH_ENGINE_GRID_GRID_H_
 #define MEMTORCH_ENGINE_GRID_GRID_H_
 
+#include <vector>
+
 #include "engine/core.h"
 
 namespace memtorch {
@@ -39,6 +41,14 @@ struct GridView {
 
   T* row(int64_t tile, int64_t i) const { return data + tile * tile_stride + i * stride; }
 };
+
+// A tile without gaps, in double.
+template <class T>
+std::vector<double> CopyOfTile(const GridView<const T>& view, int64_t tile) {
+  std::vector<double> values;
+  for (int64_t i = 0; i < view.rows; ++i) values.insert(values.end(), view.row(tile, i), view.row(tile, i) + view.cols);
+  return values;
+}
 
 // One matrix as a batch.
 template <class T>

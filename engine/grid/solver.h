@@ -30,6 +30,13 @@ class GridSolver {
   template <class G>
   void EffectiveMatrix(const GridView<const G>& g, const GridView<T>& out) const;
 
+  // Looks whether effective conductances are those of devices g: under one vector of voltages from 0 V to 1 V the
+  // currents that they give must be those of potentials that SolveNodes finds. Residual [tiles] is the largest
+  // difference, in parts of the largest current through a device or a sense. Throws std::runtime_error if one is above
+  // the tolerance, which the potentials have to meet too. Threaded over tiles.
+  template <class G>
+  void Verify(const GridView<const G>& g, const GridView<const T>& effective, double tolerance, double* residual) const;
+
   // The gradient [tiles, rows, cols] with respect to the devices g of the sum of upstream [tiles, rows, cols] times
   // EffectiveMatrix(g), element by element: the elimination in reverse, at about twice its cost. Threaded likewise.
   template <class G>

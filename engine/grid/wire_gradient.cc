@@ -107,14 +107,6 @@ class DriverTask {
   std::array<Branches, 2> branches_;
 };
 
-// A tile without gaps, in double.
-template <class T>
-std::vector<double> Copied(const GridView<const T>& view, int64_t tile) {
-  std::vector<double> values;
-  for (int64_t i = 0; i < view.rows; ++i) values.insert(values.end(), view.row(tile, i), view.row(tile, i) + view.cols);
-  return values;
-}
-
 // Divides by the largest magnitude, which it returns: voltages have bounds, derivatives have none. Derivatives that are
 // not finite have no voltages; they make the result so.
 double ScaleToOne(std::vector<double>* values) {
@@ -144,8 +136,8 @@ void GridSolver<T>::WireGradient(const GridView<const G>& g, const GridView<cons
   const int64_t drivers = std::clamp<int64_t>(kMostNodes / (rows_ * cols_), 2, Potentials<T>::GroupSize()) / 2;
   std::vector<ByWire> sums(static_cast<size_t>(g.tiles));
   for (int64_t tile = 0; tile < g.tiles; ++tile) {
-    const std::vector<double> devices = Copied(g, tile);
-    std::vector<double> weights = Copied(upstream, tile);
+    const std::vector<double> devices = CopyOfTile(g, tile);
+    std::vector<double> weights = CopyOfTile(upstream, tile);
     const double scale = ScaleToOne(&weights);
     const MatrixView<const double> matrix{devices.data(), rows_, cols_, cols_};
     const Potentials<T> potentials(plan_, ViewOfOne(matrix));

@@ -212,6 +212,11 @@ class GridSolver:
         Effective conductances out [tiles, rows, cols] of devices g [tiles, rows, cols], siemens: currents = voltages @ out. The dtype of out is the precision inside.
         """
 
+    def verify(self, g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], effective: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], residual: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')], tolerance: float) -> None:
+        """
+        Residual [tiles] of an effective matrix: what its currents lack of those of the potentials of all nodes, in parts of the largest current. RuntimeError where it is above the tolerance.
+        """
+
     def gradient(self, g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], upstream: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], gradient: Annotated[NDArray | Tensor, dict(order='C', device='cpu')]) -> None:
         """
         Gradient [tiles, rows, cols] with respect to g of the sum of upstream [tiles, rows, cols] times the effective matrix, element by element.

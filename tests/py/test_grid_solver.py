@@ -39,6 +39,20 @@ def test_dtype_of_the_result_is_the_precision():
     assert 6e-8 < difference < 1e-5
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
+def test_effective_matrices_are_verified(dtype, tolerance):
+    g = torch.rand(2, 20, 30, dtype=torch.float64) * 1e-3
+    solver = _engine.GridSolver(20, 30, word=2, bit=3, source=5, load=7)
+    effective, residual = torch.empty(2, 20, 30, dtype=dtype), np.empty(2)
+    solver.effective_matrix(g, effective)
+    solver.verify(g, effective, residual, tolerance)
+    assert (residual <= tolerance).all()
+    with pytest.raises(RuntimeError, match=r"\[effective_matrix\] residual .* of tile 0 must be at most"):
+        solver.verify(g, g.to(dtype), residual, tolerance)  # wires are not ideal
+    with pytest.raises(_engine.InvalidArgument, match=r"\[effective_matrix\] residual must hold 2 elements, got 1"):
+        solver.verify(g, effective, residual[:1], tolerance)
+
+
 def test_both_ends_take_part():
     g = torch.full((1, 4, 6), 1e-3, dtype=torch.float64)
     both = torch.empty_like(g)
