@@ -65,22 +65,37 @@ struct LeafNodes {
   }
 };
 
+// A joint on the way down through leaves: what it eliminated, from the potentials around its block.
+template <class T>
+struct LeafJoint {
+  Shape block;
+  int row, col, shared, width;
+  const Vector<T>* weights;  // [shared, width]
+  int64_t first, step;       // where the shared nodes are among the nodes, in vectors
+};
+
 // The memory of a group of leaves, in vectors.
 template <class T>
 struct LeafMemory {
   Vector<T>*kept, *n, *working;
   LeafNodes<T> nodes;
+  LeafJoint<T>* joints;  // [cells - 1], in the order of going down
 
   explicit LeafMemory(const Leaves<T>& leaves) {
     const Shape shape{leaves.rows, leaves.cols};
-    kept = AsVector(leaves.scratch);
+    joints = reinterpret_cast<LeafJoint<T>*>(leaves.scratch);
+    kept = AsVector(leaves.scratch) + JointsSize(shape);
     n = kept + KeptSize(shape);
     working = n + Square(shape.ports());
     nodes = {n, leaves.rows, leaves.cols};  // where n was
   }
+  static int64_t JointsSize(Shape shape) {
+    const int64_t bytes = (shape.cells() - 1) * static_cast<int64_t>(sizeof(LeafJoint<T>));
+    return (bytes + kVectorBytes - 1) / kVectorBytes;
+  }
   static int64_t Size(Shape shape) {
     const int64_t joining = Square(shape.ports()) + WorkingSize(shape), nodes = LeafNodes<T>::Size(shape);
-    return KeptSize(shape) + (joining > nodes ? joining : nodes);
+    return JointsSize(shape) + KeptSize(shape) + (joining > nodes ? joining : nodes);
   }
 };
 
@@ -89,14 +104,24 @@ int64_t LeafScratch(int rows, int cols) {
   return LeafMemory<T>::Size({rows, cols}) * kLanes<T>;
 }
 
-// The rows of all joints of a block become weights.
+// The rows of all joints of a block become weights; lists the joints. Returns the end of the list.
 template <class T>
-void SubstituteAll(Shape whole, Vector<T>* kept) {
-  if (whole.cells() == 1) return;
+LeafJoint<T>* SubstituteAll(const LeafNodes<T>& nodes, Shape whole, int row, int col, Vector<T>* kept,
+                            LeafJoint<T>* next) {
+  if (whole.cells() == 1) return next;
   const Halves<T> halves(whole, kept);
   BackSubstitute(halves.joint, halves.rows);
-  SubstituteAll<T>(halves.a, halves.kept_a);
-  SubstituteAll<T>(halves.b, halves.kept_b);
+  const Vector<T>* shared = halves.across ? nodes.word(row, halves.col_b(col)) : nodes.bit(halves.row_b(row), col);
+  *next++ = {whole,
+             row,
+             col,
+             halves.joint.shared,
+             halves.rows.width,
+             halves.rows.y + halves.joint.shared,
+             shared - nodes.nodes,
+             halves.across ? nodes.word_step() : kLanes<T>};
+  next = SubstituteAll(nodes, halves.a, row, col, halves.kept_a, next);
+  return SubstituteAll(nodes, halves.b, halves.row_b(row), halves.col_b(col), halves.kept_b, next);
 }
 
 template <class T>
@@ -104,7 +129,7 @@ void JoinLeaves(const Leaves<T>& leaves) {
   const Shape shape{leaves.rows, leaves.cols};
   const LeafMemory<T> memory(leaves);
   JoinKeeping(leaves, shape, 0, 0, memory.kept, memory.n, memory.working);
-  SubstituteAll<T>(shape, memory.kept);
+  SubstituteAll<T>(memory.nodes, shape, 0, 0, memory.kept, memory.joints);
 }
 
 // Input vectors whose sums stay in registers.
@@ -149,24 +174,18 @@ MT_HD void SharedNodes(const LeafNodes<T>& nodes, Shape block, int row, int col,
 }
 
 template <class T>
-void LeafDown(const LeafNodes<T>& nodes, Shape whole, int row, int col, Vector<T>* kept) {
-  if (whole.cells() == 1) return;
-  const Halves<T> halves(whole, kept);
-  const int width = halves.rows.width, count = halves.joint.shared;
-  const Vector<T>* weights = halves.rows.y + count;
-  Vector<T>* shared = halves.across ? nodes.word(row, halves.col_b(col)) : nodes.bit(halves.row_b(row), col);
-  const int64_t step = halves.across ? nodes.word_step() : kLanes<T>;
-  for (int k = 0; k < count;) {
-    if (count - k >= 4) {
-      SharedNodes<4, T>(nodes, whole, row, col, weights + k * width, width, shared + k * step, step);
+MT_HD void LeafJointDown(const LeafNodes<T>& nodes, const LeafJoint<T>& joint) {
+  for (int k = 0; k < joint.shared;) {
+    const Vector<T>* weights = joint.weights + k * joint.width;
+    Vector<T>* shared = nodes.nodes + joint.first + k * joint.step;
+    if (joint.shared - k >= 4) {
+      SharedNodes<4, T>(nodes, joint.block, joint.row, joint.col, weights, joint.width, shared, joint.step);
       k += 4;
     } else {
-      SharedNodes<1, T>(nodes, whole, row, col, weights + k * width, width, shared + k * step, step);
+      SharedNodes<1, T>(nodes, joint.block, joint.row, joint.col, weights, joint.width, shared, joint.step);
       ++k;
     }
   }
-  LeafDown(nodes, halves.a, row, col, halves.kept_a);
-  LeafDown(nodes, halves.b, halves.row_b(row), halves.col_b(col), halves.kept_b);
 }
 
 // The ports of all lanes side by side.
@@ -209,7 +228,7 @@ void Leaf(const LeafPotentials<T>& leaf) {
   LoadSide(leaf, ports, shape.left(), shape.rows, nodes.word(0, 0), nodes.word_step());
   LoadSide(leaf, ports, shape.right(), shape.rows, nodes.word(0, shape.cols), nodes.word_step());
   LoadSide(leaf, ports, shape.bottom(), shape.cols, nodes.bit(shape.rows, 0), kLanes<T>);
-  LeafDown(nodes, shape, 0, 0, memory.kept);
+  for (int k = 0; k < shape.cells() - 1; ++k) LeafJointDown(nodes, memory.joints[k]);
   StoreBits(leaf, nodes);
 }
 
