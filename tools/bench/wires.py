@@ -100,6 +100,26 @@ def one_vector(ohm: float, high: float, steepness: float) -> float:
     return 1e3 * median(run, repeats=25)
 
 
+def batch_of_nodes(vectors: int) -> tuple[float, float]:
+    """For all potentials of a 128x128 grid per vector of a batch: milliseconds, and the ratio to one vector alone."""
+    n = 128
+    g = devices(1, n)[0]
+    v = np.random.default_rng(1).uniform(0, 0.5, (vectors, n))
+    word, bit, residual = np.empty((vectors, n, n)), np.empty((vectors, n, n)), np.empty(vectors)
+    grid = solver(n)
+    together = lambda: grid.solve_nodes(g, v, None, word, bit, residual)  # noqa: E731
+    alone = lambda: grid.solve_nodes(g, v[:1], None, word[:1], bit[:1], residual[:1])  # noqa: E731
+    return 1e3 * median(together, repeats=25) / vectors, ratio(together, alone) / vectors
+
+
+def wire_gradient_to_forward(n: int) -> float:
+    """Time of the gradient of one grid by its resistances to that of the effective matrix."""
+    g = devices(1, n)
+    upstream, gradient = np.ones_like(g), np.empty((1, 4))
+    grid = solver(n)
+    return ratio(lambda: grid.wire_gradient(g, upstream, gradient), effective(n, 1, "float64"), repeats=9)
+
+
 def rows() -> list[Row]:
     """The rows of this benchmark."""
     threads = _engine.num_threads()
@@ -126,5 +146,11 @@ def rows() -> list[Row]:
         for label, steepness, bound in zip(("linear", "sinh"), (0.0, 4.0), bounds, strict=True):
             item = f"all potentials, 128x128, {ohm:g} ohm, up to {high:g} S, {label}, one vector, one core"
             table.append(at_most(item, one_vector(ohm, high, steepness), bound, "ms"))
+    batch, share = batch_of_nodes(256)
+    item = "all potentials, 128x128, 1 ohm, linear, batch of 256, one core: per vector"
+    table.append(at_most(item, batch, 0.1, "ms", digits=3))
+    table.append(at_most(f"{item}, to one vector alone", share, 0.5))
+    item = "128x128, one core: gradient by the resistances to effective matrix"
+    table.append(at_most(item, wire_gradient_to_forward(128), 25, digits=1))
     _engine.set_num_threads(threads)
     return table
