@@ -13,8 +13,6 @@
 
 namespace memtorch {
 
-constexpr int64_t kPanels = 6;  // of vectors that go down together, for which the joints of leaves are made once
-
 // The joints of one grid, their factors turned into what vectors need on their way down from the root.
 template <class T>
 class Potentials {
