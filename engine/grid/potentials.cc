@@ -32,7 +32,7 @@ double Iterations(const GridView<const double>& g, const Wires& wires) {
 }
 
 // What the elimination costs, and what one vector does then, in iterations of SolveNodes; measured.
-constexpr double kFactorsCost = 64;
+constexpr double kFactorsCost = 110;
 constexpr double kVectorCost = 2;
 
 }  // namespace
