@@ -21,9 +21,12 @@ constexpr int kHalvings = 30;  // of a Newton step
 // lacking, some ten times what the curves will leave, but at most kFirstPart, and at least kLastPart of the tolerance.
 constexpr double kPart = 0.5, kFirstPart = 1e-2, kLastPart = 0.5;
 
-// Puts arrays of nodes without gaps into ones with, and back.
+// Puts arrays of nodes without gaps into ones with, where the gaps are zero, and back.
 void Pack(const Lines& lines, const double* from, double* to) {
-  for (int64_t i = 0; i < lines.rows; ++i) std::copy_n(from + i * lines.cols, lines.cols, to + i * lines.stride);
+  for (int64_t i = 0; i < lines.rows; ++i) {
+    double* end = std::copy_n(from + i * lines.cols, lines.cols, to + i * lines.stride);
+    std::fill_n(end, lines.stride - lines.cols, 0.0);
+  }
 }
 void Unpack(const Lines& lines, const double* from, double* to) {
   for (int64_t i = 0; i < lines.rows; ++i) std::copy_n(from + i * lines.stride, lines.cols, to + i * lines.cols);
