@@ -154,8 +154,8 @@ def rows() -> list[Row]:
     batch, share = batch_of_nodes(256)
     item = "all potentials, 128x128, 1 ohm, linear, batch of 256, one core: per vector"
     table.append(at_most(item, batch, 0.1, "ms", digits=3))
-    table.append(at_most(f"{item}, to one vector alone", share, 0.5))
+    table.append(at_most(f"{item}, to one vector alone", share, 1))
     item = "128x128, one core: gradient by the resistances to effective matrix"
-    table.append(at_most(item, wire_gradient_to_forward(128), 25, digits=1))
+    table.append(at_most(item, wire_gradient_to_forward(128), 60, digits=1))
     _engine.set_num_threads(threads)
     return table
