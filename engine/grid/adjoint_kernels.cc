@@ -1,7 +1,7 @@
 #include "engine/grid/adjoint_kernels.h"
 
+#include "engine/grid/adjoint_leaves.h"
 #include "engine/grid/back_substitution.h"
-#include "engine/grid/leaf_rows.h"
 #include "engine/grid/merge_panels.h"
 #include "engine/grid/vector.h"
 
@@ -9,239 +9,194 @@ namespace memtorch {
 namespace MT_ISA {
 namespace {
 
-// y = w h
+// Row-major.
 template <class T>
-MT_HD void MultiplyByH(const Factors<T>& f, const Panels<T>& h, const Panels<T>& y) {
-  constexpr int64_t kChunk = 5 * kPanel<T>;  // rows of h that stay in the first-level cache
-  Clear(y.data, f.rows * kPanel<T> * f.outer_panels());
-  for (int64_t p = 0; p < f.outer_panels(); ++p) {
-    for (int64_t first = 0; first < f.ports; first += kChunk) {
-      const int64_t last = first + kChunk < f.ports ? first + kChunk : f.ports;
-      for (int64_t row = 0; row < f.rows; row += kRows) {
-        Tile<T> tile;
-        tile.Load(y.panel(p) + row * kPanel<T>, kPanel<T>);
-        AddRowProduct(f.outer, row, h.panel(p), first, last, &tile);
-        tile.Store(y.panel(p) + row * kPanel<T>, kPanel<T>);
-      }
+struct Matrix {
+  T* data;
+  int64_t stride;
+
+  MT_HD T* at(int64_t row, int64_t col) const { return data + row * stride + col; }
+  MT_HD Matrix from(int64_t row, int64_t col) const { return {at(row, col), stride}; }
+};
+
+// What is computed on the way, in the scratch of an Unmerge.
+template <class T>
+struct Parts {
+  Matrix<T> w;             // [rows, ports] the potentials of the shared nodes
+  Matrix<T> y;             // [rows, ports] w h
+  Matrix<T> y_transposed;  // [ports, rows]
+  Matrix<T> q;             // [rows, rows] w h w^T
+
+  MT_HD Parts(const Unmerge<T>& unmerge, const Factors<T>& f) {
+    const int64_t wide = AdjointStride<T>(f.outer_panels() * kPanel<T>);
+    const int64_t narrow = AdjointStride<T>(f.shared_panels() * kPanel<T>);
+    w = {unmerge.scratch, wide};
+    y = {w.at(f.rows, 0), wide};
+    y_transposed = {y.at(RoundUp(f.rows, kLanes<T>), 0), narrow};
+    q = {y_transposed.at(RoundUp(f.ports, kPanel<T>), 0), narrow};
+  }
+};
+
+// Panels [begin, end) of w.
+template <class T>
+void SubstituteBack(const Unmerge<T>& unmerge, int64_t begin, int64_t end) {
+  const Factors<T> f(unmerge.merge);
+  const Parts<T> parts(unmerge, f);
+  for (int64_t p = begin; p < end; ++p) BackSubstitute(f, p, parts.w.at(0, p * kPanel<T>), parts.w.stride);
+}
+
+template <class T>
+MT_HD bool IsZero(const T* data, int size) {
+  for (int i = 0; i < size; ++i) {
+    if (data[i] != 0) return false;
+  }
+  return true;
+}
+
+// kWidth vectors of columns of out [rows, ...] = a b, with `depth` rows of b. Rows of zeros at the ends of a stretch of
+// b are left out: the h of the root and of what lies below it at the border has blocks of them.
+template <int kWidth, class T>
+MT_HD void MultiplyColumns(const Matrix<T>& a, const Matrix<T>& b, int64_t depth, int64_t rows, const Matrix<T>& out) {
+  constexpr int kColumns = kWidth * kLanes<T>;
+  constexpr int64_t kDepth = 24576 / (kPanel<T> * sizeof(T));  // rows of b that stay in the first-level cache
+  for (int64_t k = 0; k < depth; k += kDepth) {
+    int64_t first = k, last = k + kDepth < depth ? k + kDepth : depth;
+    while (first < last && IsZero(b.at(first, 0), kColumns)) ++first;
+    while (first < last && IsZero(b.at(last - 1, 0), kColumns)) --last;
+    if (k > 0 && first == last) continue;
+    for (int64_t row = 0; row < rows; row += kRows) {
+      Tile<T, kWidth> tile{};
+      if (k > 0) tile.Load(out.at(row, 0), out.stride);
+      AddRowProduct(a.at(row, first), a.stride, b.at(first, 0), b.stride, last - first, &tile);
+      tile.Store(out.at(row, 0), out.stride);
     }
   }
 }
 
-// q [rows, rows] = y w^T, symmetric.
+// Panel p of the first `columns` columns of out [rows, columns] = a [rows, depth] b [depth, columns].
 template <class T>
-MT_HD void MultiplyByW(const Factors<T>& f, const Panels<T>& y, T* q) {
-  constexpr int kPart = 2;
-  for (int64_t i = 0; i < f.rows; i += kPart) {
-    for (int64_t j = i; j < f.rows; j += kPart) {
-      Vector<T> sum[kPart][kPart] = {};
-      for (int64_t p = 0; p < f.outer_panels(); ++p) {
-        const T* left = y.panel(p) + i * kPanel<T>;
-        const T* right = f.outer.panel(p) + j * kPanel<T>;
-        for (int c = 0; c < kVectors; ++c) {
-          for (int a = 0; a < kPart; ++a) {
-            for (int b = 0; b < kPart; ++b) {
-              sum[a][b] += AsVector(left + a * kPanel<T>)[c] * AsVector(right + b* kPanel<T>)[c];
-            }
-          }
-        }
-      }
-      for (int a = 0; a < kPart; ++a) {
-        for (int b = 0; b < kPart; ++b) {
-          q[(i + a) * f.rows + j + b] = q[(j + b) * f.rows + i + a] = Total<T>(sum[a][b]);
-        }
-      }
+MT_HD void MultiplyPanel(const Matrix<T>& a, const Matrix<T>& b, int64_t depth, int64_t p, int64_t rows,
+                         int64_t columns, const Matrix<T>& out) {
+  const int64_t col = p * kPanel<T>;
+  const Matrix<T> right = b.from(0, col), product = out.from(0, col);
+  const int64_t vectors = (columns - col + kLanes<T> - 1) / kLanes<T>;
+  if (vectors == 1) {
+    MultiplyColumns<1>(a, right, depth, rows, product);
+  } else if (vectors == 2) {
+    MultiplyColumns<2>(a, right, depth, rows, product);
+  } else if (vectors == 3) {
+    MultiplyColumns<3>(a, right, depth, rows, product);
+  } else {
+    MultiplyColumns<kVectors>(a, right, depth, rows, product);
+  }
+}
+
+// to [cols, rows] = from [rows, cols]^T, in whole squares of vectors.
+template <class T>
+MT_HD void TransposeBlock(const Matrix<T>& from, int64_t rows, int64_t cols, const Matrix<T>& to) {
+  for (int64_t i = 0; i < rows; i += kLanes<T>) {
+    for (int64_t j = 0; j < cols; j += kLanes<T>) {
+      Vector<T> square[kLanes<T>];
+      for (int l = 0; l < kLanes<T>; ++l) square[l] = *AsVector(from.at(i + l, j));
+      Transpose<T>(square);
+      for (int l = 0; l < kLanes<T>; ++l) *AsVector(to.at(j + l, i)) = square[l];
     }
   }
 }
 
-// to(row ..., col ...) = from [rows, cols], element (i, j) at from.at(i, j) of panels.
+// Panels [begin, end) of y and its transpose.
 template <class T>
-MT_HD void CopyPanels(const Panels<T>& from, int64_t from_row, int64_t from_col, int64_t rows, int64_t cols,
-                      const Panels<T>& to, int64_t row, int64_t col) {
-  for (int64_t j = 0; j < cols;) {
-    const T* source = from.at(from_row, from_col + j);
-    T* target = to.at(row, col + j);
-    const bool whole = (from_col + j) % kLanes<T> == 0 && (col + j) % kLanes<T> == 0 && cols - j >= kLanes<T>;
-    if (whole) {
-      for (int64_t i = 0; i < rows; ++i) *AsVector(target + i * kPanel<T>) = *AsVector(source + i * kPanel<T>);
-      j += kLanes<T>;
-    } else {
-      for (int64_t i = 0; i < rows; ++i) target[i * kPanel<T>] = source[i * kPanel<T>];
-      ++j;
+void MultiplyH(const Unmerge<T>& unmerge, int64_t begin, int64_t end) {
+  const Factors<T> f(unmerge.merge);
+  const Parts<T> parts(unmerge, f);
+  const Matrix<T> h{const_cast<T*>(unmerge.h), AdjointStride<T>(f.ports)};
+  for (int64_t p = begin; p < end; ++p) {
+    MultiplyPanel(parts.w, h, f.ports, p, f.rows, f.ports, parts.y);
+    const int64_t col = p * kPanel<T>;
+    const int64_t cols = f.ports - col < kPanel<T> ? f.ports - col : kPanel<T>;
+    for (int64_t row = f.rows; row < RoundUp(f.rows, kLanes<T>); ++row) Clear(parts.y.at(row, col), kPanel<T>);
+    TransposeBlock(parts.y.from(0, col), f.rows, cols, parts.y_transposed.from(col, 0));
+  }
+}
+
+// Panels [begin, end) of the shared columns of q: what lies above the diagonal, and the same mirrored.
+template <class T>
+void MultiplyW(const Unmerge<T>& unmerge, int64_t begin, int64_t end) {
+  const Factors<T> f(unmerge.merge);
+  const Parts<T> parts(unmerge, f);
+  for (int64_t p = begin; p < end; ++p) {
+    const int64_t col = p * kPanel<T>;
+    const int64_t last = col + kPanel<T> < f.rows ? col + kPanel<T> : f.rows;
+    MultiplyPanel(parts.w, parts.y_transposed, f.ports, p, last, f.rows, parts.q);
+    for (int64_t j = col; j < last; j += kLanes<T>) {
+      TransposeBlock(parts.q.from(0, j), j, 1, parts.q.from(j, 0));
     }
+  }
+}
+
+template <int kWidth, class T>
+MT_HD void CopyVectors(const Matrix<T>& from, int64_t rows, const Matrix<T>& to) {
+  for (int64_t i = 0; i < rows; ++i) {
+#pragma GCC unroll 4
+    for (int c = 0; c < kWidth; ++c) StoreLoose(LoadLoose(from.at(i, c * kLanes<T>)), to.at(i, c * kLanes<T>));
+  }
+}
+
+template <class T>
+MT_HD void CopyBlock(const Matrix<T>& from, int64_t rows, int64_t cols, const Matrix<T>& to) {
+  int64_t j = 0;
+  for (; j + 4 * kLanes<T> <= cols; j += 4 * kLanes<T>) CopyVectors<4>(from.from(0, j), rows, to.from(0, j));
+  for (; j + kLanes<T> <= cols; j += kLanes<T>) CopyVectors<1>(from.from(0, j), rows, to.from(0, j));
+  for (; j < cols; ++j) {
+    for (int64_t i = 0; i < rows; ++i) *to.at(i, j) = *from.at(i, j);
   }
 }
 
 // The h of one child.
 template <class T>
-MT_HD void Scatter(const Unmerge<T>& unmerge, int child, const Panels<T>& h, const Panels<T>& y, const T* q) {
-  const MergeNode& node = *unmerge.merge.node;
+void Scatter(const Unmerge<T>& unmerge, int child) {
+  const Factors<T> f(unmerge.merge);
+  const Parts<T> parts(unmerge, f);
+  const Matrix<T> h{const_cast<T*>(unmerge.h), AdjointStride<T>(f.ports)};
   const int64_t ports = unmerge.child_ports[child];
-  const Panels<T> out{unmerge.child_h[child], ports};
-  const int64_t rows = y.rows;
-  Clear(out.data, ports * RoundUp(ports, kPanel<T>));
+  const Matrix<T> out{unmerge.child_h[child], AdjointStride<T>(ports)};
+  const MergeNode& node = *unmerge.merge.node;
   const Segment* shared = node.shared_segments.data();
   const Segment* shared_end = shared + node.shared_segments.size();
   const Segment* outer = node.outer_segments.data();
   const Segment* outer_end = outer + node.outer_segments.size();
+  const auto copy = [&](const Matrix<T>& from, const Segment& s, const Segment& t) {
+    CopyBlock(from.from(s.to, t.to), s.size, t.size, out.from(s.from, t.from));
+  };
+  int64_t known = 0;
+  for (const Segment* s = shared; s != shared_end; ++s) known += s->child == child ? s->size : 0;
+  for (const Segment* s = outer; s != outer_end; ++s) known += s->child == child ? s->size : 0;
+  if (known < ports) Clear(out.data, ports * out.stride);  // some ports lead nowhere
   for (const Segment* s = shared; s != shared_end; ++s) {
     if (s->child != child) continue;
     for (const Segment* t = shared; t != shared_end; ++t) {
-      if (t->child != child) continue;
-      for (int64_t i = 0; i < s->size; ++i) {
-        for (int64_t j = 0; j < t->size; ++j) *out.at(s->from + i, t->from + j) = q[(s->to + i) * rows + t->to + j];
-      }
+      if (t->child == child) copy(parts.q, *s, *t);
     }
     for (const Segment* t = outer; t != outer_end; ++t) {
       if (t->child != child) continue;
-      CopyPanels(y, s->to, t->to, s->size, t->size, out, s->from, t->from);
-      for (int64_t i = 0; i < s->size; ++i) {
-        T* column = out.at(t->from, s->from + i);
-        for (int64_t j = 0; j < t->size; ++j) column[j * kPanel<T>] = *y.at(s->to + i, t->to + j);
-      }
+      copy(parts.y, *s, *t);
+      copy(parts.y_transposed, *t, *s);
     }
   }
   for (const Segment* s = outer; s != outer_end; ++s) {
     if (s->child != child) continue;
     for (const Segment* t = outer; t != outer_end; ++t) {
-      if (t->child == child) CopyPanels(h, s->to, t->to, s->size, t->size, out, s->from, t->from);
+      if (t->child == child) copy(h, *s, *t);
     }
   }
-}
-
-template <class T>
-void UnmergeBlocks(const Unmerge<T>& unmerge) {
-  const Factors<T> f(unmerge.merge);
-  const Panels<T> h{const_cast<T*>(unmerge.h), f.ports};
-  const Panels<T> y{unmerge.scratch, f.rows};
-  T* q = y.panel(f.outer_panels());
-  BackSubstitute(f);
-  MultiplyByH(f, h, y);
-  MultiplyByW(f, y, q);
-  for (int child = 0; child < 2; ++child) {
-    if (unmerge.merge.node->child[static_cast<size_t>(child)] >= 0) Scatter(unmerge, child, h, y, q);
-  }
-}
-
-// The rest is the same in lanes, where every access is a whole vector and blocks may have any size.
-
-// kCount rows of w h, from rows of w and to rows of the product that are `width` apart.
-template <int kCount, class T>
-MT_HD void RowsTimesH(const Vector<T>* w, const Vector<T>* h, int ports, int width, Vector<T>* product) {
-  using V = Vector<T>;
-  for (int j = 0; j < ports; j += 2) {
-    V sum[kCount][2] = {};
-    for (int e = 0; e < ports; ++e) {
-      const V left = h[e * ports + j], right = h[e * ports + j + 1];
-      for (int k = 0; k < kCount; ++k) {
-        sum[k][0] += w[k * width + e] * left;
-        sum[k][1] += w[k * width + e] * right;
-      }
-    }
-    for (int k = 0; k < kCount; ++k) {
-      product[k * width + j] = sum[k][0];
-      product[k * width + j + 1] = sum[k][1];
-    }
-  }
-}
-
-// From h [ports, ports] of a block to the gradient of its cells.
-template <class T>
-void Descend(const LeafAdjoint<T>& leaf, Shape whole, int row, int col, Vector<T>* kept, const Vector<T>* h,
-             Vector<T>* scratch) {
-  using V = Vector<T>;
-  const int ports = whole.ports();
-  if (whole.cells() == 1) {
-    const int top = 0, right = whole.right();
-    AsVector(leaf.gradient)[row * leaf.leaves.cols + col] =
-        h[top * ports + top] + h[right * ports + right] - T(2) * h[top * ports + right];
-    return;
-  }
-  const Halves<T> halves(whole, kept);
-  const Joint& joint = halves.joint;
-  const int shared = joint.shared, width = halves.rows.width;
-  BackSubstitute(joint, halves.rows);
-  // wh [shared, shared + ports]: w h w^T, then w h
-  V* wh = scratch;
-  V* rest = scratch + shared * width;
-  const V* all_w = halves.rows.y + shared;
-  for (int k = 0; k < shared; k += shared % kStep == 0 ? kStep : 1) {
-    if (shared % kStep == 0) {
-      RowsTimesH<kStep, T>(all_w + k * width, h, ports, width, wh + k * width + shared);
-    } else {
-      RowsTimesH<1, T>(all_w + k * width, h, ports, width, wh + k * width + shared);
-    }
-  }
-  for (int k = 0; k < shared; ++k) {
-    const V* product = wh + k * width + shared;
-    for (int l = 0; l <= k; ++l) {
-      const V* other = all_w + l * width;
-      V sum = {};
-      for (int e = 0; e < ports; ++e) sum += product[e] * other[e];
-      wh[k * width + l] = wh[l * width + k] = sum;
-    }
-  }
-  for (int c = 0; c < 2; ++c) {
-    const Shape shape = c == 0 ? halves.a : halves.b;
-    // The child's ports as columns of wh, the shared ones first.
-    int column[4 * 2 * 16];
-    for (int k = 0; k < shared; ++k) column[joint.from[c] + k] = k;
-    for (int p = 0; p < joint.count; ++p) {
-      const Piece& piece = joint.pieces[p];
-      for (int j = 0; piece.child == c && j < piece.size; ++j) column[piece.from + j] = shared + piece.to + j;
-    }
-    V* child_h = rest;
-    for (int i = 0; i < shape.ports(); ++i) {
-      for (int j = 0; j < shape.ports(); ++j) {
-        const int a = column[i], b = column[j];
-        child_h[i * shape.ports() + j] = a < shared   ? wh[a * width + b]
-                                         : b < shared ? wh[b * width + a]
-                                                      : h[(a - shared) * ports + b - shared];
-      }
-    }
-    Descend(leaf, shape, c == 0 ? row : halves.row_b(row), c == 0 ? col : halves.col_b(col),
-            c == 0 ? halves.kept_a : halves.kept_b, child_h, rest + Square(shape.ports()));
-  }
-}
-
-// The h of all lanes side by side.
-template <class T>
-MT_HD void LoadH(const LeafAdjoint<T>& leaf, int ports, Vector<T>* h) {
-  for (int j = 0; j < ports; j += kLanes<T>) {
-    for (int i = 0; i < ports; ++i) {
-      const int64_t at = (j / kPanel<T> * ports + i) * kPanel<T> + j % kPanel<T>;
-      Vector<T> square[kLanes<T>];
-      for (int l = 0; l < kLanes<T>; ++l) {
-        square[l] = l < leaf.leaves.count ? AsVector(leaf.h[l] + at)[0] : Vector<T>{};
-      }
-      Transpose<T>(square);
-      for (int l = 0; l < kLanes<T> && j + l < ports; ++l) h[i * ports + j + l] = square[l];
-    }
-  }
-}
-
-template <class T>
-int64_t LeafScratch(int rows, int cols) {
-  const Shape shape{rows, cols};
-  return (Square(shape.ports()) + KeptSize(shape) + 2 * WorkingSize(shape)) * kLanes<T>;
-}
-
-template <class T>
-void LeafGradient(const LeafAdjoint<T>& leaf) {
-  const Shape shape{leaf.leaves.rows, leaf.leaves.cols};
-  const int ports = shape.ports();
-  Vector<T>* h = AsVector(leaf.leaves.scratch);
-  Vector<T>* kept = h + Square(ports);
-  Vector<T>* working = kept + KeptSize(shape);
-  JoinKeeping(leaf.leaves, shape, 0, 0, kept, h, working);
-  LoadH(leaf, ports, h);
-  Descend(leaf, shape, 0, 0, kept, h, working);
 }
 
 }  // namespace
 
-const AdjointKernels<float> kAdjointFloat = {UnmergeBlocks<float>, LeafScratch<float>, LeafGradient<float>};
-const AdjointKernels<double> kAdjointDouble = {UnmergeBlocks<double>, LeafScratch<double>, LeafGradient<double>};
+const AdjointKernels<float> kAdjointFloat = {SubstituteBack<float>, MultiplyH<float>,   MultiplyW<float>,
+                                             Scatter<float>,        LeafScratch<float>, LeafGradient<float>};
+const AdjointKernels<double> kAdjointDouble = {SubstituteBack<double>, MultiplyH<double>,   MultiplyW<double>,
+                                               Scatter<double>,        LeafScratch<double>, LeafGradient<double>};
 
 }  // namespace MT_ISA
 }  // namespace memtorch

@@ -15,13 +15,20 @@
 
 namespace memtorch {
 
-// A joint whose factors are kept; they are used up. h of a block with n ports is [n, n] in panels of
-// MergeKernels::panel columns.
+// Elements from row to row of the matrices here: whole cache lines, and an odd number of them, so that a few columns of
+// many rows do not all fall into the same places of a cache.
+template <class T>
+MT_HD int64_t AdjointStride(int64_t columns) {
+  constexpr int64_t kLine = 64 / sizeof(T);
+  return ((columns + kLine - 1) / kLine | 1) * kLine;
+}
+
+// A joint whose factors are kept. h of a block with n ports is [n, n], row-major.
 template <class T>
 struct Unmerge {
   Merge<T> merge;
   const T* h;
-  T* child_h[2];  // written
+  T* child_h[2];
   int64_t child_ports[2];
   T* scratch;  // AdjointKernels::ScratchSize() elements
 };
@@ -29,19 +36,24 @@ struct Unmerge {
 template <class T>
 struct LeafAdjoint {
   Leaves<T> leaves;   // `out` is not used; `scratch` holds AdjointKernels::leaf_scratch() elements
-  const T* const* h;  // [count], in panels
+  const T* const* h;  // [count]
   T* gradient;        // [rows, cols, lanes], with respect to the devices
 };
 
 template <class T>
 struct AdjointKernels {
-  void (*unmerge)(const Unmerge<T>& unmerge);
+  // In this order: w, panels [begin, end) of the outer columns; w h, likewise; w h w^T, panels [begin, end) of the shared
+  // columns; then h of a child.
+  void (*back_substitute)(const Unmerge<T>& unmerge, int64_t begin, int64_t end);
+  void (*multiply_h)(const Unmerge<T>& unmerge, int64_t begin, int64_t end);
+  void (*multiply_w)(const Unmerge<T>& unmerge, int64_t begin, int64_t end);
+  void (*scatter)(const Unmerge<T>& unmerge, int child);
   int64_t (*leaf_scratch)(int rows, int cols);
   void (*leaf)(const LeafAdjoint<T>& leaf);
 
   static int64_t ScratchSize(const MergeKernels<T>& kernels, int64_t shared, int64_t ports) {
-    const int64_t rows = kernels.SharedRows(shared);
-    return rows * (kernels.Columns(ports) + rows);
+    const int64_t columns = kernels.Columns(ports), rows = kernels.Columns(kernels.SharedRows(shared));
+    return 2 * rows * AdjointStride<T>(columns) + (columns + rows) * AdjointStride<T>(rows);
   }
 };
 

@@ -9,17 +9,22 @@
 namespace memtorch {
 namespace {
 
+constexpr int kPartsOfThread = 4;  // that a tile is cut into if there are fewer tiles than threads
+
 // One tile at a time: all joints with their factors kept, then all of them backwards.
 template <class T, class G>
 class GradientTask {
  public:
-  GradientTask(const MergePlan& plan, const GridView<const G>& g) : plan_(plan), g_(g), joints_(plan, g, Scratch()) {}
+  GradientTask(const MergePlan& plan, const GridView<const G>& g, MemoryPool<T>* pool, std::vector<int> parts)
+      : plan_(plan), g_(g), joints_(plan, g, Scratch(), pool, std::move(parts)) {}
 
   void Solve(int64_t tile, const GridView<const T>& upstream, const GridView<T>& gradient) {
     joints_.Join(tile);
     SetRoot(tile, upstream);
-    joints_.blocks().Descend([&](int k) { Unjoin(k); },
-                             [&](const int* group, int64_t count) { LeafGradients(tile, group, count, gradient); });
+    joints_.blocks().Descend([&](int part, int k) { Unjoin(part, k); },
+                             [&](int part, const int* group, int64_t count) {
+                               LeafGradients(tile, part, group, count, gradient);
+                             });
   }
 
  private:
@@ -37,17 +42,18 @@ class GradientTask {
 
   // h of the root: with A = -n between a driver and a sense, half of -upstream on either side of the diagonal.
   void SetRoot(int64_t tile, const GridView<const T>& upstream) {
-    const int64_t ports = plan_.node(plan_.root()).ports, panel = joining_.panel, first = plan_.first_sense();
+    const int64_t ports = plan_.node(plan_.root()).ports, first = plan_.first_sense();
+    const int64_t stride = AdjointStride<T>(ports);
     T* h = joints_.Block(plan_.root());
-    std::fill_n(h, ports * joining_.Columns(ports), T(0));
-    const auto at = [&](int64_t i, int64_t j) -> T& { return h[(j / panel * ports + i) * panel + j % panel]; };
+    std::fill_n(h, ports * stride, T(0));
+    const auto at = [&](int64_t i, int64_t j) -> T& { return h[i * stride + j]; };
     for (int64_t i = 0; i < g_.rows; ++i) {
       const T* row = upstream.row(tile, i);
       for (int64_t j = 0; j < g_.cols; ++j) at(i, first + j) = at(first + j, i) = -row[j] / 2;
     }
   }
 
-  void Unjoin(int k) {
+  void Unjoin(int part, int k) {
     Unmerge<T> unmerge{};
     unmerge.merge = joints_.MergeOf(k);
     unmerge.h = joints_.Block(k);
@@ -57,15 +63,24 @@ class GradientTask {
       unmerge.child_h[c] = joints_.Block(child);
       unmerge.child_ports[c] = plan_.node(child).ports;
     }
-    unmerge.scratch = joints_.Scratch();
-    adjoint_.unmerge(unmerge);
+    unmerge.scratch = joints_.Scratch(part);
+    const int64_t outer = joining_.Columns(unmerge.merge.node->ports) / joining_.panel;
+    const int64_t shared = joining_.Columns(unmerge.merge.node->shared) / joining_.panel;
+    InParts(part, outer, 1, [&](int64_t begin, int64_t end) { adjoint_.back_substitute(unmerge, begin, end); });
+    InParts(part, outer, 1, [&](int64_t begin, int64_t end) { adjoint_.multiply_h(unmerge, begin, end); });
+    InParts(part, shared, 1, [&](int64_t begin, int64_t end) { adjoint_.multiply_w(unmerge, begin, end); });
+    InParts(part, 2, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t c = begin; c < end; ++c) {
+        if (plan_.node(k).child[static_cast<size_t>(c)] >= 0) adjoint_.scatter(unmerge, static_cast<int>(c));
+      }
+    });
   }
 
-  void LeafGradients(int64_t tile, const int* group, int64_t count, const GridView<T>& gradient) {
+  void LeafGradients(int64_t tile, int part, const int* group, int64_t count, const GridView<T>& gradient) {
     LeafAdjoint<T> leaf{};
-    leaf.leaves = joints_.Fill(tile, group, count, joints_.Scratch());
+    leaf.leaves = joints_.Fill(tile, group, count, joints_.Scratch(part));
     const MergeNode& shape = plan_.node(group[0]);
-    leaf.gradient = joints_.Scratch() + Aligned<T>(LeafInputSize(shape, lanes()));
+    leaf.gradient = joints_.Scratch(part) + Aligned<T>(LeafInputSize(shape, lanes()));
     std::array<const T*, kMostLanes> h{};
     for (int64_t l = 0; l < count; ++l) h[static_cast<size_t>(l)] = joints_.Block(group[l]);
     leaf.h = h.data();
@@ -95,11 +110,16 @@ void GridSolver<T>::Gradient(const GridView<const G>& g, const GridView<const T>
   CheckShape(op, "upstream", upstream, g.tiles, rows_, cols_);
   CheckShape(op, "gradient", gradient, g.tiles, rows_, cols_);
   CheckConductances(op, g);
-  const int64_t grain = std::max<int64_t>(1, g.tiles / (4 * NumThreads()));
-  ParallelFor(g.tiles, grain, [&](int64_t begin, int64_t end) {
-    GradientTask<T, G> task(plan_, g);
+  const auto solve = [&](int64_t begin, int64_t end, int parts) {
+    GradientTask<T, G> task(plan_, g, &pool_, plan_.Parts(parts));
     for (int64_t tile = begin; tile < end; ++tile) task.Solve(tile, upstream, gradient);
-  });
+  };
+  if (g.tiles < NumThreads()) {
+    solve(0, g.tiles, kPartsOfThread * NumThreads());
+  } else {
+    const int64_t grain = std::max<int64_t>(1, g.tiles / (4 * NumThreads()));
+    ParallelFor(g.tiles, grain, [&](int64_t begin, int64_t end) { solve(begin, end, 1); });
+  }
 }
 
 template void GridSolver<float>::Gradient(const GridView<const float>&, const GridView<const float>&,

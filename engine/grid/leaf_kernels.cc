@@ -1,64 +1,12 @@
 #include "engine/grid/leaf_kernels.h"
 
 #include "engine/grid/leaf_blocks.h"
+#include "engine/grid/leaf_fixed.h"
 #include "engine/grid/vector.h"
 
 namespace memtorch {
 namespace MT_ISA {
 namespace {
-
-// Joins blocks of kRows x kCols cells, known when this is compiled: everything is unrolled.
-template <int kRows, int kCols, bool kAcross, class T>
-MT_HD void JoinFixed(const Block<T>& first, const Block<T>& second, Vector<T>* n) {
-  using V = Vector<T>;
-  constexpr Shape half{kRows, kCols};
-  constexpr Joint joint = kAcross ? JoinAcross(half, half) : JoinDown(half, half);
-  constexpr int ports = joint.whole.ports(), shared = joint.shared;
-  constexpr Origins<ports> origins(joint);
-  V inner[shared][shared] = {}, x[shared][ports], y[shared][ports];
-#pragma GCC unroll 16
-  for (int k = 0; k < shared; ++k) {
-#pragma GCC unroll 16
-    for (int j = k + 1; j < shared; ++j) {
-      inner[k][j] = *first.at(joint.from[0] + k, joint.from[0] + j) + *second.at(joint.from[1] + k, joint.from[1] + j);
-    }
-#pragma GCC unroll 16
-    for (int j = 0; j < ports; ++j) {
-      const Block<T>& child = origins.child[j] == 0 ? first : second;
-      x[k][j] = *child.at(joint.from[origins.child[j]] + k, origins.port[j]);
-    }
-  }
-#pragma GCC unroll 16
-  for (int k = 0; k < shared; ++k) {
-    V pivot = {};
-#pragma GCC unroll 16
-    for (int j = k + 1; j < shared; ++j) pivot += inner[k][j];
-#pragma GCC unroll 16
-    for (int j = 0; j < ports; ++j) pivot += x[k][j];
-    const V inverse = Inverse<T>(pivot);
-#pragma GCC unroll 16
-    for (int j = 0; j < ports; ++j) y[k][j] = x[k][j] * inverse;
-#pragma GCC unroll 16
-    for (int q = k + 1; q < shared; ++q) {
-      const V ratio = inner[k][q] * inverse;
-#pragma GCC unroll 16
-      for (int j = q + 1; j < shared; ++j) inner[q][j] += ratio * inner[k][j];
-#pragma GCC unroll 16
-      for (int j = 0; j < ports; ++j) x[q][j] += ratio * x[k][j];
-    }
-  }
-#pragma GCC unroll 16
-  for (int i = 0; i < ports; ++i) {
-#pragma GCC unroll 16
-    for (int j = i + 1; j < ports; ++j) {
-      const Block<T>& child = origins.child[i] == 0 ? first : second;
-      V sum = origins.child[i] == origins.child[j] ? *child.at(origins.port[i], origins.port[j]) : V{};
-#pragma GCC unroll 16
-      for (int k = 0; k < shared; ++k) sum += x[k][i] * y[k][j];
-      n[i * ports + j] = sum;
-    }
-  }
-}
 
 // All sizes are multiples of kStep.
 template <class T>
@@ -81,26 +29,10 @@ int64_t ScratchVectors(Shape whole) {
   return Square(a.ports()) + Square(b.ports()) + most;
 }
 
-// The block of kRows x kCols cells, at most kStep x kStep, with its first at (row, col).
-template <int kRows, int kCols, class T>
-void SolveFixed(const Leaves<T>& leaves, int row, int col, Vector<T>* n) {
-  if constexpr (kRows * kCols == 1) {
-    SetCell(leaves, row, col, n);
-  } else {
-    constexpr bool kAcross = kCols >= kRows;
-    constexpr int kHalfRows = kAcross ? kRows : kRows / 2, kHalfCols = kAcross ? kCols / 2 : kCols;
-    constexpr Shape half{kHalfRows, kHalfCols};
-    Vector<T> first[Square(half.ports())], second[Square(half.ports())];
-    SolveFixed<kHalfRows, kHalfCols>(leaves, row, col, first);
-    SolveFixed<kHalfRows, kHalfCols>(leaves, kAcross ? row : row + kHalfRows, kAcross ? col + kHalfCols : col, second);
-    JoinFixed<kHalfRows, kHalfCols, kAcross, T>({first, half}, {second, half}, n);
-  }
-}
-
 // The block of cells with its first at (row, col), into n [ports, ports].
 template <class T>
 void Solve(const Leaves<T>& leaves, Shape whole, int row, int col, Vector<T>* n, Vector<T>* scratch) {
-  if (whole.cells() == kStep * kStep) return SolveFixed<kStep, kStep>(leaves, row, col, n);
+  if (whole.cells() == kStep * kStep) return SolveFixed<kStep, kStep, false>(leaves, row, col, n, nullptr);
   Shape a, b;
   Split(whole, &a, &b);
   const bool across = a.cols != whole.cols;

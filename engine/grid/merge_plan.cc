@@ -5,6 +5,9 @@
 namespace memtorch {
 namespace {
 
+constexpr int kSplitLeaves = 64;  // a grid with fewer is one part
+constexpr int kPartLeaves = 16;   // of a part, at least
+
 int64_t RoundUp(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 
 int64_t Length(const MergeNode& block, Side side) { return side == kTop || side == kBottom ? block.cols : block.rows; }
@@ -50,6 +53,21 @@ void MergePlan::MakeSegments(const Wires& wires, int64_t padded_rows, int64_t pa
   for (int64_t i = row_pad_; i < padded_rows; ++i) bit_segments_[static_cast<size_t>(i)] = WireSiemens(wires.bit);
   bit_segments_.back() = WireSiemens(wires.load);
   if (sense_both_) bit_segments_[static_cast<size_t>(row_pad_ - 1)] = WireSiemens(wires.load);
+}
+
+std::vector<int> MergePlan::Parts(int count) const {
+  std::vector<int> parts{root()};
+  if (node(root()).leaves < kSplitLeaves) return parts;
+  const auto larger = [&](int a, int b) { return node(a).ports > node(b).ports; };
+  while (static_cast<int>(parts.size()) < count) {
+    const auto largest = std::min_element(parts.begin(), parts.end(), larger);
+    const MergeNode& block = node(*largest);
+    if (block.leaves < 2 * kPartLeaves) break;
+    parts.erase(largest);
+    parts.insert(parts.end(), block.child.begin(), block.child.end());
+  }
+  std::stable_sort(parts.begin(), parts.end(), larger);
+  return parts;
 }
 
 bool MergePlan::Has(const MergeNode& block, Side side) const {

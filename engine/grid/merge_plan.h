@@ -62,6 +62,8 @@ class MergePlan {
   // line are one port.
   int root() const { return static_cast<int>(nodes_.size()) - 1; }
   int64_t first_sense() const { return first_sense_; }
+  // Roots of `count` subtrees, or as many as there are large ones, that together hold all leaves; the largest first.
+  std::vector<int> Parts(int count) const;
 
   // The padded grid: cell (i, j) of the grid is (i + row_pad(), j) there. What is added lies at the open ends.
   int64_t row_pad() const { return row_pad_; }

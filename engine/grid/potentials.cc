@@ -53,7 +53,7 @@ void GridSolver<T>::SolveNodesByFactors(MatrixView<const double> g, const GridSo
   CheckLinear(g, sources, options);
   if (AnyOpen(sources.word_open, rows_)) Invalid(kOp, "word_open must hold no open line");
   if (AnyOpen(sources.bit_open, cols_)) Invalid(kOp, "bit_open must hold no open line");
-  const Potentials<T> potentials(plan_, ViewOfOne(g));
+  const Potentials<T> potentials(plan_, ViewOfOne(g), &pool_);
   ParallelFor(sources.word.rows, potentials.GroupSize(),
               [&](int64_t begin, int64_t end) { potentials.Solve(sources, begin, end, nodes.bit); });
   memtorch::SolveNodes(g, wires_, sources, {options.tolerance, true}, nodes);

@@ -17,7 +17,8 @@ namespace memtorch {
 template <class T>
 class Potentials {
  public:
-  Potentials(const MergePlan& plan, const GridView<const double>& g) : plan_(plan), g_(g), joints_(plan, g, 0) {
+  Potentials(const MergePlan& plan, const GridView<const double>& g, MemoryPool<T>* pool)
+      : plan_(plan), g_(g), joints_(plan, g, 0, pool, plan.Parts(NumThreads())) {
     joints_.Join(0);
     ParallelFor(plan.root() + 1, 1, [&](int64_t begin, int64_t end) {
       for (int64_t k = begin; k < end; ++k) {
@@ -70,7 +71,8 @@ class Potentials<T>::Group {
 
   void Solve(double* bit) {
     SetRoot();
-    blocks_.Descend([&](int k) { Joint(k); }, [&](const int* group, int64_t count) { Leaf(group, count, bit); });
+    blocks_.Descend([&](int, int k) { Joint(k); },
+                    [&](int, const int* group, int64_t count) { Leaf(group, count, bit); });
   }
 
  private:

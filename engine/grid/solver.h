@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/grid/grid.h"
+#include "engine/grid/memory.h"
 #include "engine/grid/merge_plan.h"
 #include "engine/grid/nodes.h"
 
@@ -77,6 +78,7 @@ class GridSolver {
   MergePlan plan_;
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<Work>> idle_;
+  mutable MemoryPool<T> pool_;
 };
 
 // The product kernel alone, `repeats` times on factors that stay in the first-level cache: what the speed of a solution

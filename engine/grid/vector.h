@@ -48,6 +48,10 @@ template <class T>
 MT_HD Vector<T> LoadLoose(const T* data) {
   return *reinterpret_cast<const typename LooseVectorOf<T>::Type*>(data);
 }
+template <class T>
+MT_HD void StoreLoose(Vector<T> value, T* data) {
+  *reinterpret_cast<typename LooseVectorOf<T>::Type*>(data) = value;
+}
 
 // 1 / sum, or 0 for a node that nothing is connected to: it simply goes. Wires are at least 1 / kMaxWireOhm, so that a
 // sum below this is a sum of zeros.

@@ -140,7 +140,7 @@ void GridSolver<T>::WireGradient(const GridView<const G>& g, const GridView<cons
     std::vector<double> weights = CopyOfTile(upstream, tile);
     const double scale = ScaleToOne(&weights);
     const MatrixView<const double> matrix{devices.data(), rows_, cols_, cols_};
-    const Potentials<T> potentials(plan_, ViewOfOne(matrix));
+    const Potentials<T> potentials(plan_, ViewOfOne(matrix), &pool_);
     std::vector<ByWire> parts(static_cast<size_t>((rows_ + drivers - 1) / drivers));
     ParallelFor(rows_, drivers, [&](int64_t begin, int64_t end) {
       DriverTask<T> task(potentials, matrix, wires_, tolerance, drivers);
