@@ -21,10 +21,9 @@ class GradientTask {
   void Solve(int64_t tile, const GridView<const T>& upstream, const GridView<T>& gradient) {
     joints_.Join(tile);
     SetRoot(tile, upstream);
-    joints_.blocks().Descend([&](int part, int k) { Unjoin(part, k); },
-                             [&](int part, const int* group, int64_t count) {
-                               LeafGradients(tile, part, group, count, gradient);
-                             });
+    joints_.blocks().Descend(
+        [&](int part, int k) { Unjoin(part, k); },
+        [&](int part, const int* group, int64_t count) { LeafGradients(tile, part, group, count, gradient); });
   }
 
  private:

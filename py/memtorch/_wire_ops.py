@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -20,6 +21,24 @@ _TOLERANCES = (1e-12, 1e-10)
 
 # Node voltages held at a time where every driver of an array is looked at alone.
 _MAX_VOLTAGES = 2**22
+
+# A solver keeps its plan and, for each thread, the memory of its last solution and gradient, about 1 kB a cell: those
+# of the last shapes and wires are kept, unless they have more cells than this.
+_KEPT_SOLVERS = 2
+_KEPT_CELLS = 2**16
+
+
+@functools.lru_cache(maxsize=_KEPT_SOLVERS)
+def _kept_solver(rows: int, columns: int, wires: tuple[float, float, float, float]) -> _engine.GridSolver:
+    return _engine.GridSolver(rows, columns, *wires)
+
+
+def _solver(g: Tensor, wires: Tensor) -> _engine.GridSolver:
+    """A solver for arrays g [..., rows, columns]."""
+    rows, columns = g.shape[-2:]
+    word, bit, source, load = wires.tolist()
+    make = _kept_solver if rows * columns <= _KEPT_CELLS else _kept_solver.__wrapped__
+    return make(rows, columns, (word, bit, source, load))
 
 
 def _conductances(g: Tensor) -> Tensor:
@@ -47,7 +66,7 @@ def effective_conductances(g: Tensor, wires: Tensor) -> Tensor:
     source = _conductances(g)
     out = torch.empty(source.shape, dtype=torch.float64)
     engine_threads()
-    _engine.GridSolver(*source.shape[1:], *wires.tolist()).effective_matrix(source, out)
+    _solver(source, wires).effective_matrix(source, out)
     return out.to(g.device)
 
 
@@ -65,7 +84,7 @@ def _device_gradient(g: Tensor, wires: Tensor, upstream: Tensor) -> Tensor:
     source = _conductances(g)
     out = torch.empty(source.shape, dtype=torch.float64)
     engine_threads()
-    solver = _engine.GridSolver(*source.shape[1:], *wires.tolist())
+    solver = _solver(source, wires)
     solver.gradient(source, upstream.detach().to("cpu", torch.float64).contiguous(), out)
     return out.to(device=g.device, dtype=g.dtype)
 
@@ -81,7 +100,7 @@ def _wire_gradient(g: Tensor, wires: Tensor, upstream: Tensor) -> Tensor:
     source, weights = _conductances(g), upstream.detach().to("cpu", torch.float64).contiguous()
     out = torch.empty(len(source), 4, dtype=torch.float64)
     engine_threads()
-    solver = _engine.GridSolver(*source.shape[1:], *wires.tolist())
+    solver = _solver(source, wires)
     for tolerance in _TOLERANCES:
         try:
             solver.wire_gradient(source, weights, out, tolerance=tolerance)
@@ -157,7 +176,7 @@ def device_voltages(g: Tensor, v_word: Tensor, v_bit: Tensor, wires: Tensor) -> 
     host, words, bits = (x.cpu().contiguous() for x in (g, v_word, v_bit))
     word, bit = (host.new_empty(len(words), *g.shape) for _ in range(2))
     residual = host.new_empty(len(words))
-    solver = _engine.GridSolver(*g.shape, *wires.tolist())
+    solver = _solver(host, wires)
     engine_threads()
     for tolerance in _TOLERANCES:
         try:
