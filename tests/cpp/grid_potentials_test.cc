@@ -64,7 +64,8 @@ std::vector<double> FromFactors(const Batch& batch) {
   const MergeKernels<T>& kernels = ActiveMergeKernels<T>();
   const MergePlan plan(batch.rows, batch.cols, batch.wires, kernels.panel, kernels.vector);
   std::vector<double> bit(batch.bit.size(), 42);
-  const Potentials<T> potentials(plan, ViewOfOne(batch.devices()));
+  MemoryPool<T> pool;
+  const Potentials<T> potentials(plan, ViewOfOne(batch.devices()), &pool);
   potentials.Solve(batch.sources(), 0, batch.vectors, bit.data());
   return bit;
 }
