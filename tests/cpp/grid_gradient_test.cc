@@ -85,9 +85,9 @@ TYPED_TEST(GridGradientTest, IsThatOfDenseElimination) {
 
 // Products leave out stretches of zeros.
 TYPED_TEST(GridGradientTest, IsThatOfDenseEliminationWhereTheUpstreamIsMostlyZero) {
-  const int64_t rows = 34, cols = 41;
+  const int64_t rows = 17, cols = 22;
   const std::vector<double> all = testing::Normals<double>(rows * cols, 79);
-  for (const auto& [row, col] : {std::pair<int64_t, int64_t>{0, 0}, {rows - 1, 3}, {11, cols - 1}, {20, 20}}) {
+  for (const auto& [row, col] : {std::pair<int64_t, int64_t>{0, 0}, {rows - 1, 3}, {11, cols - 1}}) {
     std::vector<double> one(all.size()), lines(all.size());
     one[static_cast<size_t>(row * cols + col)] = all[0];
     for (int64_t k = 0; k < rows * cols; ++k) {
