@@ -5,8 +5,8 @@
 namespace memtorch {
 namespace {
 
-constexpr int kSplitLeaves = 64;  // a grid with fewer is one part
-constexpr int kPartLeaves = 16;   // of a part, at least
+constexpr int64_t kSplitCells = 16384;  // a grid with fewer is one part
+constexpr int64_t kPartCells = 4096;    // of a part, at least about
 
 int64_t RoundUp(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 
@@ -57,12 +57,12 @@ void MergePlan::MakeSegments(const Wires& wires, int64_t padded_rows, int64_t pa
 
 std::vector<int> MergePlan::Parts(int count) const {
   std::vector<int> parts{root()};
-  if (node(root()).leaves < kSplitLeaves) return parts;
+  if (node(root()).rows * node(root()).cols < kSplitCells) return parts;
   const auto larger = [&](int a, int b) { return node(a).ports > node(b).ports; };
   while (static_cast<int>(parts.size()) < count) {
     const auto largest = std::min_element(parts.begin(), parts.end(), larger);
     const MergeNode& block = node(*largest);
-    if (block.leaves < 2 * kPartLeaves) break;
+    if (block.rows * block.cols < 2 * kPartCells) break;
     parts.erase(largest);
     parts.insert(parts.end(), block.child.begin(), block.child.end());
   }
