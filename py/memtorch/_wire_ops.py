@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 from typing import Any
 
@@ -31,6 +32,10 @@ _KEPT_CELLS = 2**16
 @functools.lru_cache(maxsize=_KEPT_SOLVERS)
 def _kept_solver(rows: int, columns: int, wires: tuple[float, float, float, float]) -> _engine.GridSolver:
     return _engine.GridSolver(rows, columns, *wires)
+
+
+# The engine reports objects of its own that outlive it.
+atexit.register(_kept_solver.cache_clear)
 
 
 def _solver(g: Tensor, wires: Tensor) -> _engine.GridSolver:
