@@ -15,10 +15,10 @@
 #include "engine/cuda/simulate.h"
 #include "engine/devices/models.h"
 #include "engine/devices/windows.h"
-#include "engine/grid/grid.h"
 #include "engine/nonlinear_read.h"
 #include "engine/program.h"
 #include "engine/simulate.h"
+#include "engine/wired_read.h"
 
 namespace memtorch {
 namespace {
@@ -314,6 +314,15 @@ NonlinearRead TilesOf(const char* op, const Columns& columns, const std::vector<
   return read;
 }
 
+using OptionalFlat = std::optional<Flat<double>>;
+
+// Null for None.
+double* DataOf(const char* op, const char* name, const OptionalFlat& array, int64_t size) {
+  if (!array) return nullptr;
+  CheckSize(op, name, *array, size);
+  return array->data();
+}
+
 void BindReadNonlinear(const std::string& model, const nb::list& params, const AnyFlat& g,
                        const std::vector<int64_t>& grid, const Flat<const double>& v, const Flat<double>& partial) {
   const char* op = "read_nonlinear";
@@ -326,14 +335,16 @@ void BindReadNonlinear(const std::string& model, const nb::list& params, const A
 
 void BindReadNonlinearGradient(const std::string& model, const nb::list& params, const AnyFlat& g,
                                const std::vector<int64_t>& grid, const Flat<const double>& v,
-                               const Flat<const double>& partial_grad, const Flat<double>& v_grad) {
+                               const Flat<const double>& partial_grad, const Flat<double>& v_grad,
+                               const OptionalFlat& g_grad) {
   const char* op = "read_nonlinear_gradient";
   Columns columns(op, model, params, static_cast<int64_t>(g.size()));
   columns.SetConductances(g);
   const NonlinearRead read = TilesOf(op, columns, grid, v, partial_grad);
   CheckSize(op, "v_grad", v_grad, static_cast<int64_t>(v.size()));
+  double* by_g = DataOf(op, "g_grad", g_grad, read.devices.size);
   nb::gil_scoped_release unlocked;
-  ReadNonlinearGradient(model, read, partial_grad.data(), v_grad.data());
+  ReadNonlinearGradient(model, read, partial_grad.data(), v_grad.data(), by_g);
 }
 
 Wires WiresOf(const char* op, const std::vector<double>& ohm) {
@@ -356,25 +367,34 @@ void BindReadThroughWires(const std::string& model, const nb::list& params, cons
 void BindReadThroughWiresGradient(const std::string& model, const nb::list& params, const AnyFlat& g,
                                   const std::vector<int64_t>& grid, const std::vector<double>& wires,
                                   const Flat<const double>& v, const Flat<const double>& partial_grad,
-                                  const Flat<double>& v_grad) {
+                                  const OptionalFlat& v_grad, const OptionalFlat& g_grad,
+                                  const OptionalFlat& wires_grad) {
   const char* op = "read_through_wires_gradient";
   Columns columns(op, model, params, static_cast<int64_t>(g.size()));
   columns.SetConductances(g);
   const NonlinearRead read = TilesOf(op, columns, grid, v, partial_grad);
-  CheckSize(op, "v_grad", v_grad, static_cast<int64_t>(v.size()));
   const Wires ohm = WiresOf(op, wires);
+  const WiredGradients gradients{DataOf(op, "v_grad", v_grad, static_cast<int64_t>(v.size())),
+                                 DataOf(op, "g_grad", g_grad, read.devices.size),
+                                 DataOf(op, "wires_grad", wires_grad, 4)};
   nb::gil_scoped_release unlocked;
-  ReadThroughWiresGradient(model, read, ohm, partial_grad.data(), v_grad.data());
+  ReadThroughWiresGradient(model, read, ohm, partial_grad.data(), gradients);
 }
 
 void BindReadSimulated(const std::string& model, const nb::list& params, const StateArrays& state, const AnyFlat& g,
                        double dt, const std::vector<int64_t>& grid, const Flat<const double>& v,
-                       const Flat<double>& partial, uint64_t seed, const std::optional<AnyFlat>& stuck) {
+                       const Flat<double>& partial, uint64_t seed, const std::vector<double>& wires,
+                       const std::optional<AnyFlat>& stuck) {
   const char* op = "read_simulated";
   const Columns columns = FullColumns(op, model, params, state, g, stuck);
   const NonlinearRead read = TilesOf(op, columns, grid, v, partial);
+  const Wires ohm = wires.empty() ? Wires() : WiresOf(op, wires);
   nb::gil_scoped_release unlocked;
-  ReadSimulated(model, read, {dt, seed}, partial.data());
+  if (wires.empty()) {
+    ReadSimulated(model, read, {dt, seed}, partial.data());
+  } else {
+    ReadSimulatedThroughWires(model, read, ohm, {dt, seed}, partial.data());
+  }
 }
 
 template <class Window>
@@ -416,16 +436,20 @@ void BindReads(nb::module_& m) {
         "Currents partial [tiles down, inputs, columns] of tiles g at voltages v [rows, inputs], each device with its "
         "own I-V curve. grid: rows, columns, tile_rows, tile_columns.");
   m.def("read_nonlinear_gradient", &BindReadNonlinearGradient, "model"_a, "params"_a, "g"_a.noconvert(), "grid"_a,
-        "v"_a, "partial_grad"_a, "v_grad"_a.noconvert(), "The derivative of read_nonlinear by v.");
+        "v"_a, "partial_grad"_a, "v_grad"_a.noconvert(), "g_grad"_a.noconvert() = nb::none(),
+        "The derivative of read_nonlinear by v, and by g [cells].");
   m.def("read_through_wires", &BindReadThroughWires, "model"_a, "params"_a, "g"_a.noconvert(), "grid"_a, "wires"_a,
         "v"_a, "partial"_a.noconvert(),
         "The same through resistive wires, ohm: word, bit, source, load. RuntimeError where a tile is not solved.");
   m.def("read_through_wires_gradient", &BindReadThroughWiresGradient, "model"_a, "params"_a, "g"_a.noconvert(),
-        "grid"_a, "wires"_a, "v"_a, "partial_grad"_a, "v_grad"_a.noconvert(),
-        "The derivative of read_through_wires by v.");
+        "grid"_a, "wires"_a, "v"_a, "partial_grad"_a, "v_grad"_a.noconvert() = nb::none(),
+        "g_grad"_a.noconvert() = nb::none(), "wires_grad"_a.noconvert() = nb::none(),
+        "The derivative of read_through_wires by v, g [cells] and wires [4]; None: not wanted.");
   m.def("read_simulated", &BindReadSimulated, "model"_a, "params"_a, "state"_a.noconvert(), "g"_a.noconvert(), "dt"_a,
-        "grid"_a, "v"_a, "partial"_a.noconvert(), "seed"_a = 0, "stuck"_a.noconvert() = nb::none(),
-        "Currents of tiles whose devices make one step of dt for each input vector, one after the other.");
+        "grid"_a, "v"_a, "partial"_a.noconvert(), "seed"_a = 0, "wires"_a = std::vector<double>(),
+        "stuck"_a.noconvert() = nb::none(),
+        "Currents of tiles whose devices make one step of dt for each input vector, one after the other; through "
+        "resistive wires, ohm, if these are given.");
 }
 
 }  // namespace

@@ -13,6 +13,7 @@ namespace memtorch {
 namespace nb = nanobind;
 
 void BindCuda(nb::module_& m);
+void BindCurves(nb::module_& m);
 void BindDevices(nb::module_& m);
 void BindGrid(nb::module_& m);
 void BindQuantize(nb::module_& m);
@@ -60,6 +61,7 @@ NB_MODULE(_engine, m) {
       "callers.";
   memtorch::BindErrors(m);
   memtorch::BindCuda(m);
+  memtorch::BindCurves(m);
   memtorch::BindDevices(m);
   memtorch::BindGrid(m);
   memtorch::BindQuantize(m);

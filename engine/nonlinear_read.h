@@ -1,4 +1,4 @@
-// Reading a crossbar whose devices follow their own current-voltage curves; with ideal wires, unless said otherwise.
+// Reading a crossbar whose devices follow their own current-voltage curves, with ideal wires (others: wired_read.h).
 //
 // The current of every model is Shape(v) times its conductance (device_model.h). Where devices share the parameters of
 // that shape, a read is an ordinary product of conductances with shaped voltages (ReadShape, read.h); the other
@@ -18,8 +18,6 @@
 
 namespace memtorch {
 
-struct Wires;  // engine/grid/grid.h
-
 // Shapes of n voltages, volts, and their derivatives (null: not wanted), of the one device that `devices` describes by
 // its parameters. Throws where a shape would exceed kLargestShape.
 void ReadShape(const std::string& model, const DeviceView& devices, const double* v, int64_t n, double* shape,
@@ -38,18 +36,10 @@ struct NonlinearRead {
 // partial = Shape(v) g, summed over the rows of each tile.
 void ReadNonlinear(const std::string& model, const NonlinearRead& read, double* partial);
 
-// The derivative of the above: v_grad [rows, inputs] = sum of partial_grad [tiles down, inputs, cols] ShapeSlope(v) g.
+// The derivative of the above: v_grad [rows, inputs] = sum of partial_grad [tiles down, inputs, cols] ShapeSlope(v) g,
+// and g_grad [cells] = sum of partial_grad Shape(v), 0 for padding; null: not wanted.
 void ReadNonlinearGradient(const std::string& model, const NonlinearRead& read, const double* partial_grad,
-                           double* v_grad);
-
-// partial as above, each tile a circuit of its own with resistive wires, padding cells included (their word lines are at
-// 0 V): Newton's method for every input vector. Throws std::runtime_error, naming the residual, where Kirchhoff's law is
-// not met.
-void ReadThroughWires(const std::string& model, const NonlinearRead& read, const Wires& wires, double* partial);
-
-// Its derivative, as ReadNonlinearGradient: the circuit of the devices' slopes at the solution, driven from the senses.
-void ReadThroughWiresGradient(const std::string& model, const NonlinearRead& read, const Wires& wires,
-                              const double* partial_grad, double* v_grad);
+                           double* v_grad, double* g_grad = nullptr);
 
 struct SimulatedReadOptions {
   double dt = 0;      // seconds that each input vector is applied, > 0

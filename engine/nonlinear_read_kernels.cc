@@ -112,10 +112,15 @@ MT_HD void GradientTerm(const ShapeParams<M>& params, double v, const double* g,
 }
 
 template <class M>
-void GradientModel(const NonlinearRead& job, int64_t row, const double* partial_grad, double* v_grad) {
+MT_HD void AddShape(const ShapeParams<M>& params, double v, const double* grad, double* sums, int lane) {
+  sums[lane] += M::Shape(params.At(lane), v) * grad[lane];
+}
+
+template <class M>
+void GradientModel(const NonlinearRead& job, int64_t row, const double* partial_grad, double* v_grad, double* g_grad) {
   const TileGrid& grid = job.grid;
   const int64_t down = row / grid.tile_rows;
-  alignas(64) LaneColumn g, terms;
+  alignas(64) LaneColumn g, terms, by_g;
   for (int64_t input = 0; input < job.inputs; ++input) v_grad[row * job.inputs + input] = 0;
   for (int64_t col = 0, width; col < grid.cols; col += width) {
     // The columns up to the next tile, as far as they fit into a block.
@@ -124,6 +129,7 @@ void GradientModel(const NonlinearRead& job, int64_t row, const double* partial_
     const Span span(cell, cell + width);
     const ShapeParams<M> params(job.devices, span);
     LoadConductances(job.devices.g, span, g);
+    for (double& sum : by_g) sum = 0;
     for (int64_t input = 0; input < job.inputs; ++input) {
       const double v = job.v[row * job.inputs + input];
       const double* grad = partial_grad + (down * job.inputs + input) * grid.cols + col;
@@ -131,7 +137,11 @@ void GradientModel(const NonlinearRead& job, int64_t row, const double* partial_
 #pragma omp simd
       for (int lane = 0; lane < span.devices; ++lane) GradientTerm<M>(params, v, g, grad, terms, lane);
       v_grad[row * job.inputs + input] += Total(terms);
+      if (g_grad == nullptr) continue;
+#pragma omp simd
+      for (int lane = 0; lane < span.devices; ++lane) AddShape<M>(params, v, grad, by_g, lane);
     }
+    for (int lane = 0; g_grad != nullptr && lane < span.devices; ++lane) g_grad[cell + lane] = by_g[lane];
   }
 }
 
@@ -154,6 +164,24 @@ void ShapeModel(const DeviceView& devices, const double* v, int64_t n, double* s
   if (slope == nullptr) return;
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) SlopeOf<M>(p, v, slope, i);
+}
+
+template <class M>
+MT_HD void CurveOf(const ShapeParams<M>& params, const double* v, double* shape, double* slope, int lane) {
+  const typename M::Params p = params.At(lane);
+  ShapeOf<M>(p, v, shape, lane);
+  SlopeOf<M>(p, v, slope, lane);
+}
+
+template <class M>
+void ShapesModel(const DeviceView& devices, int64_t begin, int64_t end, const double* v, double* shape, double* slope) {
+  for (int64_t first = begin; first < end; first += kLanes) {
+    const Span span(first, end);
+    const ShapeParams<M> params(devices, span);
+    const int64_t at = first - begin;
+#pragma omp simd
+    for (int lane = 0; lane < span.devices; ++lane) CurveOf<M>(params, v + at, shape + at, slope + at, lane);
+  }
 }
 
 // ---- Devices that move ----
@@ -229,6 +257,28 @@ void MoveBlock(const NonlinearRead& read, const SimulatedReadOptions& options, b
   }
 }
 
+template <class M, class Params>
+void StepModel(const SimulateJob& job, int64_t input) {
+  for (int64_t first = 0; first < job.devices.size; first += kLanes) {
+    const Span span(first, job.devices.size);
+    const Params params(job.devices, span);
+    LaneDrives<M> drives;
+    alignas(64) LaneColumn states[kStateCount<M>];
+    alignas(64) LaneColumn normals[2] = {};
+    alignas(64) LaneColumn none = {};  // as in MoveRow
+    alignas(64) LaneColumn currents;
+    LoadStates<M>(job.devices, span, states);
+    drives.Load(job.waveform, params, span, 0, 1);
+    if (job.noise) Draw(job.options, span, input, normals);
+    const double* normal = normals[input % 2];
+#pragma omp simd
+    for (int lane = 0; lane < span.filled; ++lane) {
+      AdvanceLane<M>(params, drives, 0, lane, states, normal, none, currents);
+    }
+    StoreDevices<M>(job.devices, params, span, states);
+  }
+}
+
 void ShapeValues(int model, const DeviceView& devices, const double* v, int64_t n, double* shape, double* slope) {
   WithModelAt(model, [&](auto m) { ShapeModel<decltype(m)>(devices, v, n, shape, slope); });
 }
@@ -237,8 +287,21 @@ void ReadColumns(int model, const NonlinearRead& job, const ReadBlock& block, do
   WithModelAt(model, [&](auto m) { ReadModel<decltype(m)>(job, block, partial); });
 }
 
-void GradientRow(int model, const NonlinearRead& job, int64_t row, const double* partial_grad, double* v_grad) {
-  WithModelAt(model, [&](auto m) { GradientModel<decltype(m)>(job, row, partial_grad, v_grad); });
+void ShapesOfDevices(int model, const DeviceView& devices, int64_t begin, int64_t end, const double* v, double* shape,
+                     double* slope) {
+  WithModelAt(model, [&](auto m) { ShapesModel<decltype(m)>(devices, begin, end, v, shape, slope); });
+}
+
+void GradientRow(int model, const NonlinearRead& job, int64_t row, const double* partial_grad, double* v_grad,
+                 double* g_grad) {
+  WithModelAt(model, [&](auto m) { GradientModel<decltype(m)>(job, row, partial_grad, v_grad, g_grad); });
+}
+
+void StepDevices(int model, const SimulateJob& job, int64_t input) {
+  WithModelAt(model, [&](auto m) {
+    using M = decltype(m);
+    WithParamsType<M>(job.devices, [&](auto type) { StepModel<M, typename decltype(type)::type>(job, input); });
+  });
 }
 
 void SimulateColumns(int model, const NonlinearRead& job, const SimulatedReadOptions& options, bool noise,
@@ -253,7 +316,8 @@ void SimulateColumns(int model, const NonlinearRead& job, const SimulatedReadOpt
 
 }  // namespace
 
-const NonlinearReadKernels kNonlinearRead = {ShapeValues, ReadColumns, GradientRow, SimulateColumns};
+const NonlinearReadKernels kNonlinearRead = {ShapeValues,  ShapesOfDevices, ReadColumns,
+                                             GradientRow, SimulateColumns, StepDevices};
 
 }  // namespace MT_ISA
 }  // namespace memtorch

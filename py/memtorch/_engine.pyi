@@ -28,6 +28,9 @@ def cuda_architectures() -> list[str]:
 def set_stream_source(source: Callable[[int], int]) -> None:
     """
     Sets the function that gives the current cudaStream_t of a GPU by its index.
+def solve_curves(curve: Callable, wires: Sequence[float], word_volts: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], word_nodes: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')], bit_nodes: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')], warm: bool = False) -> None:
+    """
+    Potentials word_nodes and bit_nodes [rows, cols], volts, where word lines are at word_volts [rows], senses at 0 V, wires, ohm, are word, bit, source, load, and curve(row, voltages) returns currents and slopes [2, cols] of the devices of a row. RuntimeError where the circuit is not solved to 1e-10 of the largest device current.
     """
 
 def models() -> list[dict[str, Any]]:
@@ -170,20 +173,22 @@ def read_nonlinear(model: str, params: list, g: Annotated[NDArray | Tensor, dict
     Currents partial [tiles down, inputs, columns] of tiles g at voltages v [rows, inputs], each device with its own I-V curve. grid: rows, columns, tile_rows, tile_columns.
     """
 
-def read_nonlinear_gradient(model: str, params: list, g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], grid: Sequence[int], v: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], partial_grad: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], v_grad: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]) -> None:
-    """The derivative of read_nonlinear by v."""
+def read_nonlinear_gradient(model: str, params: list, g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], grid: Sequence[int], v: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], partial_grad: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], v_grad: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')], g_grad: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')] | None = None) -> None:
+    """The derivative of read_nonlinear by v, and by g [cells]."""
 
 def read_through_wires(model: str, params: list, g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], grid: Sequence[int], wires: Sequence[float], v: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], partial: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]) -> None:
     """
     The same through resistive wires, ohm: word, bit, source, load. RuntimeError where a tile is not solved.
     """
 
-def read_through_wires_gradient(model: str, params: list, g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], grid: Sequence[int], wires: Sequence[float], v: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], partial_grad: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], v_grad: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]) -> None:
-    """The derivative of read_through_wires by v."""
-
-def read_simulated(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]], g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], dt: float, grid: Sequence[int], v: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], partial: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')], seed: int = 0, stuck: Annotated[NDArray | Tensor, dict(order='C', device='cpu')] | None = None) -> None:
+def read_through_wires_gradient(model: str, params: list, g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], grid: Sequence[int], wires: Sequence[float], v: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], partial_grad: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], v_grad: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')] | None = None, g_grad: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')] | None = None, wires_grad: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')] | None = None) -> None:
     """
-    Currents of tiles whose devices make one step of dt for each input vector, one after the other.
+    The derivative of read_through_wires by v, g [cells] and wires [4]; None: not wanted.
+    """
+
+def read_simulated(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]], g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], dt: float, grid: Sequence[int], v: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], partial: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')], seed: int = 0, wires: Sequence[float] = [], stuck: Annotated[NDArray | Tensor, dict(order='C', device='cpu')] | None = None) -> None:
+    """
+    Currents of tiles whose devices make one step of dt for each input vector, one after the other; through resistive wires, ohm, if these are given.
     """
 
 def joglekar(x: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], p: float, out: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]) -> None:

@@ -11,15 +11,18 @@ differ.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from memtorch import _engine
 from memtorch._ops import engine_threads
 
-__all__ = ["read_nonlinear", "read_shape", "read_through_wires"]
+__all__ = ["read_nonlinear", "read_shape", "read_through_wires", "solve_curves"]
 
 
 def _columns(params: list[Tensor]) -> list[Any]:
@@ -87,7 +90,9 @@ read_shape.register_autograd(_shape_backward, setup_context=_save_shape)
 
 @torch.library.custom_op("memtorch::read_nonlinear", mutates_args=())
 def read_nonlinear(v: Tensor, g: Tensor, params: list[Tensor], model: str, grid: list[int]) -> Tensor:
-    """Currents of tiles whose devices differ in the shape of their current-voltage curves; differentiable by ``v``.
+    """Currents of tiles whose devices differ in the shape of their current-voltage curves.
+
+    Differentiable by ``v`` and ``g``.
 
     Args:
         v: [inputs, rows] volts, float32 or float64; computed in float64.
@@ -118,19 +123,21 @@ def _(v: Tensor, g: Tensor, params: list[Tensor], model: str, grid: list[int]) -
 @torch.library.custom_op("memtorch::read_nonlinear_gradient", mutates_args=())
 def read_nonlinear_gradient(
     grad: Tensor, v: Tensor, g: Tensor, params: list[Tensor], model: str, grid: list[int]
-) -> Tensor:
-    """The gradient [inputs, rows] by ``v`` of ``read_nonlinear``, from the gradient [tiles down, inputs, columns]."""
+) -> tuple[Tensor, Tensor]:
+    """The gradients by ``v`` and ``g`` of ``read_nonlinear``, from the gradient [tiles down, inputs, columns]."""
     volts = _volts(v).t().contiguous()
-    v_grad = torch.empty_like(volts)
+    v_grad, g_grad = torch.empty_like(volts), torch.empty(g.shape, dtype=torch.float64)
     engine_threads()
-    cells = g.detach().cpu().contiguous().view(-1)
-    _engine.read_nonlinear_gradient(model, _columns(params), cells, grid, volts, _volts(grad).contiguous(), v_grad)
-    return v_grad.t().contiguous().to(v.device, v.dtype)
+    arguments = (model, _columns(params), g.detach().cpu().contiguous().view(-1), grid, volts)
+    _engine.read_nonlinear_gradient(*arguments, _volts(grad).contiguous(), v_grad, g_grad.view(-1))
+    return v_grad.t().contiguous().to(v.device, v.dtype), g_grad.to(g.device, g.dtype)
 
 
 @read_nonlinear_gradient.register_fake
-def _(grad: Tensor, v: Tensor, g: Tensor, params: list[Tensor], model: str, grid: list[int]) -> Tensor:
-    return torch.empty_like(v, memory_format=torch.contiguous_format)
+def _(
+    grad: Tensor, v: Tensor, g: Tensor, params: list[Tensor], model: str, grid: list[int]
+) -> tuple[Tensor, Tensor]:
+    return v.new_empty(v.shape), g.new_empty(g.shape)
 
 
 def _save_read(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -140,8 +147,8 @@ def _save_read(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _read_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     v, g, *params = ctx.saved_tensors
-    v_grad = read_nonlinear_gradient(grad, v, g, params, ctx.model, ctx.grid)
-    return v_grad, None, [None] * len(params), None, None
+    v_grad, g_grad = read_nonlinear_gradient(grad, v, g, params, ctx.model, ctx.grid)
+    return v_grad, g_grad, [None] * len(params), None, None
 
 
 read_nonlinear.register_autograd(_read_backward, setup_context=_save_read)
@@ -149,9 +156,9 @@ read_nonlinear.register_autograd(_read_backward, setup_context=_save_read)
 
 @torch.library.custom_op("memtorch::read_through_wires", mutates_args=())
 def read_through_wires(
-    v: Tensor, g: Tensor, params: list[Tensor], model: str, grid: list[int], wires: list[float]
+    v: Tensor, g: Tensor, params: list[Tensor], model: str, grid: list[int], wires: Tensor
 ) -> Tensor:
-    """The same through resistive wires, every tile a circuit of its own; differentiable by ``v``.
+    """The same through resistive wires, every tile a circuit of its own; differentiable by ``wires`` besides.
 
     Args:
         v: As ``read_nonlinear``.
@@ -159,7 +166,7 @@ def read_through_wires(
         params: Likewise; they may be shared.
         model: Likewise.
         grid: Likewise.
-        wires: Resistances (ohm) of a word line segment, of a bit line segment, at the drivers, at the sense ends.
+        wires: Resistances (ohm) [4] of a word line segment, of a bit line segment, at the drivers, at the sense ends.
 
     Returns:
         As ``read_nonlinear``.
@@ -172,45 +179,99 @@ def read_through_wires(
     engine_threads()
     volts = _volts(v).t().contiguous()
     cells = g.detach().cpu().contiguous().view(-1)
-    _engine.read_through_wires(model, _columns(params), cells, grid, wires, volts, partial)
+    _engine.read_through_wires(model, _columns(params), cells, grid, wires.tolist(), volts, partial)
     return partial.to(v.device, v.dtype)
 
 
 @read_through_wires.register_fake
-def _(v: Tensor, g: Tensor, params: list[Tensor], model: str, grid: list[int], wires: list[float]) -> Tensor:
+def _(v: Tensor, g: Tensor, params: list[Tensor], model: str, grid: list[int], wires: Tensor) -> Tensor:
     return v.new_empty(-(-grid[0] // grid[2]), v.shape[0], grid[1])
 
 
 @torch.library.custom_op("memtorch::read_through_wires_gradient", mutates_args=())
 def read_through_wires_gradient(
-    grad: Tensor, v: Tensor, g: Tensor, params: list[Tensor], model: str, grid: list[int], wires: list[float]
-) -> Tensor:
-    """The gradient [inputs, rows] by ``v`` of ``read_through_wires``: solved again, then one linear circuit."""
+    grad: Tensor,
+    v: Tensor,
+    g: Tensor,
+    params: list[Tensor],
+    model: str,
+    grid: list[int],
+    wires: Tensor,
+    wanted: list[bool],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients by ``v``, ``g`` and ``wires`` of ``read_through_wires``; those not ``wanted`` are empty.
+
+    The circuit is solved again, then one linear circuit for each input.
+    """
     volts = _volts(v).t().contiguous()
-    v_grad = torch.empty_like(volts)
+    given = (volts, g, wires)
+    found = [torch.empty(x.shape if want else 0, dtype=torch.float64) for x, want in zip(given, wanted, strict=True)]
     engine_threads()
-    cells = g.detach().cpu().contiguous().view(-1)
-    upstream = _volts(grad).contiguous()
-    _engine.read_through_wires_gradient(model, _columns(params), cells, grid, wires, volts, upstream, v_grad)
-    return v_grad.t().contiguous().to(v.device, v.dtype)
+    arguments = (model, _columns(params), g.detach().cpu().contiguous().view(-1), grid, wires.tolist(), volts)
+    flat = (x.view(-1) if want else None for x, want in zip(found, wanted, strict=True))
+    _engine.read_through_wires_gradient(*arguments, _volts(grad).contiguous(), *flat)
+    v_grad, *others = found
+    by = (v_grad.t().contiguous() if wanted[0] else v_grad, *others)
+    v_grad, g_grad, wires_grad = (x.to(like.device, like.dtype) for x, like in zip(by, (v, g, wires), strict=True))
+    return v_grad, g_grad, wires_grad
 
 
 @read_through_wires_gradient.register_fake
 def _(
-    grad: Tensor, v: Tensor, g: Tensor, params: list[Tensor], model: str, grid: list[int], wires: list[float]
-) -> Tensor:
-    return torch.empty_like(v, memory_format=torch.contiguous_format)
+    grad: Tensor,
+    v: Tensor,
+    g: Tensor,
+    params: list[Tensor],
+    model: str,
+    grid: list[int],
+    wires: Tensor,
+    wanted: list[bool],
+) -> tuple[Tensor, Tensor, Tensor]:
+    by_v, by_g, by_wires = (
+        x.new_empty(x.shape if want else 0) for x, want in zip((v, g, wires), wanted, strict=True)
+    )
+    return by_v, by_g, by_wires
 
 
 def _save_wired_read(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    *saved, ctx.wires = inputs
-    _save_read(ctx, tuple(saved), output)
+    v, g, params, ctx.model, ctx.grid, wires = inputs
+    ctx.save_for_backward(v, g, wires, *params)
 
 
 def _wired_read_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-    v, g, *params = ctx.saved_tensors
-    v_grad = read_through_wires_gradient(grad, v, g, params, ctx.model, ctx.grid, ctx.wires)
-    return v_grad, None, [None] * len(params), None, None, None
+    v, g, wires, *params = ctx.saved_tensors
+    wanted = [ctx.needs_input_grad[k] for k in (0, 1, 5)]
+    found = read_through_wires_gradient(grad, v, g, params, ctx.model, ctx.grid, wires, wanted)
+    by_v, by_g, by_wires = (x if want else None for x, want in zip(found, wanted, strict=True))
+    return by_v, by_g, [None] * len(params), None, None, by_wires
 
 
 read_through_wires.register_autograd(_wired_read_backward, setup_context=_save_wired_read)
+
+
+def solve_curves(
+    curve: Callable[[int, list[float]], NDArray[np.float64]],
+    wires: Sequence[float],
+    v_word: NDArray[np.float64],
+    start: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
+    columns: int,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The circuit of one array whose devices are functions of Python, by Newton's method.
+
+    Args:
+        curve: ``f(row, voltages)`` that returns currents (A) and slopes (S) [2, columns] of the devices of a row.
+        wires: As ``read_through_wires``.
+        v_word: Voltages of the drivers (V) [rows]; the sense ends are at 0 V.
+        start: What was returned for a circuit that differs little; None: nothing is known.
+        columns: Of the array.
+
+    Returns:
+        Potentials (V) [rows, columns] of the nodes of the word lines, and of the bit lines.
+
+    Raises:
+        RuntimeError: Kirchhoff's law is not met to 1e-10 of the largest device current.
+    """
+    word, bit = (np.empty((len(v_word), columns)) for _ in range(2)) if start is None else map(np.array, start)
+    engine_threads()
+    _engine.solve_curves(curve, list(wires), v_word, word, bit, start is not None)
+    return word, bit

@@ -67,7 +67,7 @@ def test_recorded_currents():
     g = 1 / torch.tensor(r, dtype=torch.float64)
     v = torch.tensor([[0.15, 0.23, 0.17]], dtype=torch.float64)
     expected = [0.0008788170814646, 0.0007063439312737, 0.001150847710819, 0.001982798002155, 0.0007518912957082]
-    close(read("Data_Driven", g, v, [0.5] * 4), [expected], 1e-10)
+    close(read("Data_Driven", g, v, torch.full((4,), 0.5, dtype=torch.float64)), [expected], 1e-10)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -85,7 +85,7 @@ def test_every_model_against_a_dense_newton(model, differ):
         )
     p = MODELS[model] | {key: value.numpy() for key, value in changed.items()}
     expected = [solved(model, p, g, line, OHM) for line in v.numpy()]
-    close(read(model, g, v, list(OHM.values()), **changed), expected)
+    close(read(model, g, v, torch.tensor(list(OHM.values()), dtype=torch.float64), **changed), expected)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -93,13 +93,13 @@ def test_ideal_wires_are_the_limit(model):
     g = torch.rand(5, 4, dtype=torch.float64) * 1e-2
     v = torch.randn(2, 5, dtype=torch.float64) * 0.3
     ideal = _read_ops.read_nonlinear(v, g, columns(model), model, [5, 4, 5, 4])[0]
-    close(read(model, g, v, [0.0] * 4), ideal)
+    close(read(model, g, v, torch.zeros(4, dtype=torch.float64)), ideal)
 
 
 def test_ohmic_devices_are_the_effective_matrix():
     g = torch.rand(5, 4, dtype=torch.float64) * 1e-2
     v = torch.randn(2, 5, dtype=torch.float64)
-    close(read("VTEAM", g, v, list(OHM.values())), v.numpy() @ reference.effective_matrix(g.numpy(), **OHM))
+    close(read("VTEAM", g, v, torch.tensor(list(OHM.values()), dtype=torch.float64)), v.numpy() @ reference.effective_matrix(g.numpy(), **OHM))
 
 
 @pytest.mark.parametrize("model", ["Stanford_PKU", "Data_Driven"])
@@ -107,7 +107,7 @@ def test_gradients_by_voltages(model):
     """Tiles of 2 x 3, the last ones used in part."""
     g = torch.rand(2 * 2, 2, 3, dtype=torch.float64) * 1e-2
     v = (torch.randn(2, 3, dtype=torch.float64) * 0.3).requires_grad_()
-    arguments = (v, g, columns(model), model, [3, 4, 2, 3], list(OHM.values()))
+    arguments = (v, g, columns(model), model, [3, 4, 2, 3], torch.tensor(list(OHM.values()), dtype=torch.float64))
     # Siemens are small numbers; the current is taken in mA.
     assert torch.autograd.gradcheck(lambda x: 1e3 * _read_ops.read_through_wires(x, *arguments[1:]), v, atol=1e-6)
     torch.library.opcheck(_read_ops.read_through_wires, arguments)
@@ -118,7 +118,7 @@ def test_any_number_of_threads_gives_the_same_bits():
     results, before = [], torch.get_num_threads()
     for threads in (1, 3):
         torch.set_num_threads(threads)
-        arguments = (g, columns("Data_Driven"), "Data_Driven", [25, 27, 7, 6], list(OHM.values()))
+        arguments = (g, columns("Data_Driven"), "Data_Driven", [25, 27, 7, 6], torch.tensor(list(OHM.values()), dtype=torch.float64))
         results.append(_read_ops.read_through_wires(v, *arguments))
     torch.set_num_threads(before)
     assert torch.equal(*results)

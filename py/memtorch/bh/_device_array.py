@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -350,24 +350,27 @@ class DeviceArray(DeviceIndexing, DeviceRows):
         if self.finite_states is not None:
             self.settle(options.first_device + selected.nonzero()[0])
 
-    def read_simulated(self, v: Tensor, rows: int, columns: int) -> Tensor:
+    def read_simulated(self, v: Tensor, rows: int, columns: int, wires: Sequence[float] | None = None) -> Tensor:
         """Reads the matrix that the devices hold in tiles, one time step for each input vector; the states move.
 
         Args:
             v: [inputs, rows] volts.
             rows: Word lines in use; those of padding cells are at 0 V.
             columns: Columns in use.
+            wires: Resistances (ohm) of a word line segment, of a bit line segment, at the drivers, at the sense ends:
+                each device then sees the voltage that the solved circuit of its tile leaves it. None: ideal wires.
 
         Returns:
             [tiles down, inputs, columns] amperes, float64: what each row of tiles gives.
 
         Raises:
             InvalidArgument: Voltages that are not finite, or so large that a current would not be.
+            RuntimeError: The circuit of a tile was not solved; no device has moved then.
         """
         partial = torch.empty((-(-rows // self._shape[-2]), v.shape[0], columns), dtype=torch.float64)
         volts = v.detach().to("cpu", torch.float64).t().contiguous()
         self.sync()
         grid = [rows, columns, *self._shape[-2:]]
         with self._drawing() as seed:
-            self._call(_engine.read_simulated, self.time_series_resolution, grid, volts, partial, seed)
+            self._call(_engine.read_simulated, self.time_series_resolution, grid, volts, partial, seed, wires or [])
         return partial

@@ -29,6 +29,7 @@ from memtorch.bh._object_model import (
     simulated_currents,
 )
 from memtorch.bh._object_reads import object_partial_currents
+from memtorch.bh._object_wires import object_wired_currents
 from memtorch.bh._object_storage import ObjectStorage, nearest_state
 from memtorch.bh._signals import array_signal
 from memtorch.bh.StochasticParameter import draw_columns
@@ -315,10 +316,22 @@ class ObjectArray(DeviceIndexing, ObjectStorage):
         device.set_conductance(nearest_state(self._number("g", row, "S"), *self._limits([row])[row], states))
         return device
 
-    def read_frozen(self, v: Tensor, rows: int, columns: int, states: int | None = None) -> Tensor:
-        """Partial currents of the tiles, each device in its present state; see ``object_partial_currents``."""
-        return object_partial_currents(self, v, rows, columns, states=states)
+    def read_frozen(
+        self, v: Tensor, rows: int, columns: int, states: int | None = None, wires: Sequence[float] | None = None
+    ) -> Tensor:
+        """Partial currents of the tiles, each device in its present state; see ``object_partial_currents``.
 
-    def read_simulated(self, v: Tensor, rows: int, columns: int) -> Tensor:
-        """Partial currents of the tiles, one time step for each input vector; see ``object_partial_currents``."""
-        return object_partial_currents(self, v, rows, columns, simulate=True)
+        With ``wires`` see ``object_wired_currents``.
+        """
+        if wires is None:
+            return object_partial_currents(self, v, rows, columns, states=states)
+        return object_wired_currents(self, v, rows, columns, wires, states=states)
+
+    def read_simulated(self, v: Tensor, rows: int, columns: int, wires: Sequence[float] | None = None) -> Tensor:
+        """Partial currents of the tiles, one time step for each input vector; see ``object_partial_currents``.
+
+        With ``wires`` see ``object_wired_currents``.
+        """
+        if wires is None:
+            return object_partial_currents(self, v, rows, columns, simulate=True)
+        return object_wired_currents(self, v, rows, columns, wires, simulate=True)

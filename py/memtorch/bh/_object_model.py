@@ -22,6 +22,7 @@ __all__ = [
     "check_arguments",
     "check_model",
     "check_resistances",
+    "frozen_curve",
     "frozen_currents",
     "number_of",
     "reference_object",
@@ -151,19 +152,34 @@ def _definer(device: Any, name: str) -> int:
     return next((k for k, base in enumerate(bases) if callable(vars(base).get(name))), len(bases))
 
 
-def frozen_currents(name: str, device: Any, voltage: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The currents [n] (A) that a device carries in its present state at voltages [n] (V); it does not change.
+def frozen_curve(name: str, device: Any) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """The currents [n] (A) that a device carries in its present state, a function of voltages [n] (V).
 
     The device's own ``current(voltage)`` gives them, unless it is inherited from further up than ``simulate`` and so
-    may describe another device. Otherwise a copy simulates the voltages in steps too short for anything to move.
+    may describe another device. Otherwise a copy simulates the voltages in steps too short for anything to move. The
+    function raises ``InvalidArgument`` where they are not finite numbers; ``name`` is theirs for messages.
+    """
+    if _definer(device, "current") <= _definer(device, "simulate"):
+
+        def own(voltage: NDArray[np.float64]) -> NDArray[np.float64]:
+            return _checked(type(device).__name__, name, [device.current(float(v)) for v in voltage], len(voltage))
+
+        return own
+    frozen = copy.deepcopy(device)
+    frozen.time_series_resolution = FROZEN_STEP
+
+    def simulated(voltage: NDArray[np.float64]) -> NDArray[np.float64]:
+        currents = simulated_currents(name, frozen, np.array(voltage, dtype=np.float64), True)
+        assert currents is not None
+        return currents
+
+    return simulated
+
+
+def frozen_currents(name: str, device: Any, voltage: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The currents [n] (A) that a device carries in its present state at voltages [n] (V); it does not change.
 
     Raises:
         InvalidArgument: Currents that are not finite numbers.
     """
-    if _definer(device, "current") <= _definer(device, "simulate"):
-        return _checked(type(device).__name__, name, [device.current(float(v)) for v in voltage], len(voltage))
-    frozen = copy.deepcopy(device)
-    frozen.time_series_resolution = FROZEN_STEP
-    currents = simulated_currents(name, frozen, np.array(voltage, dtype=np.float64), True)
-    assert currents is not None
-    return currents
+    return frozen_curve(name, device)(voltage)

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from memtorch import _wire_ops
-from memtorch._errors import check_bool, check_float, check_int, check_tensor, invalid
+from memtorch._errors import check_bool, check_int, check_tensor, invalid
 from memtorch._wire_sweep import operating_point
-from memtorch.bh.crossbar._wires import MAX_OHM, check_conductances, resistance_pair
+from memtorch.bh.crossbar._wires import check_conductances, checked_ohm, resistance_tensor
 
 __all__ = ["effective_conductances", "solve_passive"]
 
@@ -60,7 +60,7 @@ def solve_passive(
     v_word, v_bit = _voltages(op, "V_WL", V_WL, g.shape[0]), _voltages(op, "V_BL", V_BL, g.shape[1])
     single = v_word.dim() == v_bit.dim() == 1 and inputs is None
     v_word, v_bit = _batched(op, inputs, v_word, v_bit)
-    source, line = _ohm(op, "R_source", R_source), _ohm(op, "R_line", R_line)
+    source, line = checked_ohm(op, "R_source", R_source), checked_ohm(op, "R_line", R_line)
     wanted_currents = check_bool(op, "det_readout_currents", det_readout_currents)
     check_bool(op, "use_bindings", use_bindings)
     if cuda_malloc_heap_size is not None:
@@ -102,15 +102,6 @@ def _solve(g: Tensor, v_word: Tensor, v_bit: Tensor, wires: Tensor, wanted_curre
     return amperes.sum(1) if wanted_currents else volts
 
 
-def _ohm(op: str, name: str, value: Any) -> Tensor:
-    """A checked resistance, float64 []; a tensor keeps its gradient."""
-    plain = value.detach() if isinstance(value, Tensor) else value
-    number = check_float(op, name, plain, 0, MAX_OHM, unit="ohm")
-    if isinstance(value, Tensor):
-        return value.to(torch.float64).reshape(())
-    return torch.tensor(number, dtype=torch.float64)
-
-
 def effective_conductances(
     conductance_matrix: Tensor, source_resistance: Any = None, line_resistance: Any = None
 ) -> Tensor:
@@ -138,8 +129,6 @@ def effective_conductances(
     if g.numel() == 0 or not g.is_floating_point():
         invalid(op, "conductance_matrix", f"{g.dtype} {list(g.shape)}", "hold floating-point numbers, at least one")
     check_conductances(op, "conductance_matrix", g)
-    given = ("source_resistance", source_resistance), ("line_resistance", line_resistance)
-    (source, load), (word, bit) = ([_ohm(op, name, v) for v in resistance_pair(op, name, pair)] for name, pair in given)
-    wires = torch.stack([word, bit, source, load]).to(g.device)
+    wires = resistance_tensor(op, source_resistance, line_resistance).to(g.device)
     result = _wire_ops.effective_conductances(g.double() if tiled else g.double().unsqueeze(0), wires).to(g.dtype)
     return result if tiled else result.squeeze(0)

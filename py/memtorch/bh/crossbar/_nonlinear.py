@@ -22,7 +22,7 @@ from memtorch.bh._device_array import DeviceArray
 from memtorch.bh._device_indexing import DeviceIndexing
 from memtorch.bh._finite_states import nearest_states
 from memtorch.bh.crossbar._operations import ReferenceColumn
-from memtorch.bh.crossbar._wires import Wires
+from memtorch.bh.crossbar._wires import Wires, resistance_tensor
 
 __all__ = [
     "NonLinearRead",
@@ -85,33 +85,38 @@ def read_conductances(crossbar: Any, states: int | None) -> Tensor:
     return nearest_states(g, states, low, high)
 
 
-def read_matrix(crossbar: Any, states: int | None, wires: Wires | None = None) -> Tensor:
+def read_matrix(crossbar: Any, states: int | None, wires: Wires | Tensor | None = None) -> Tensor:
     """The same as a matrix [rows, columns], without padding, as the ends of the wires see it."""
-    if states is None or isinstance(crossbar, ReferenceColumn):
+    if isinstance(crossbar, ReferenceColumn) or (states is None and not isinstance(wires, Tensor)):
         return crossbar.effective_matrix(wires)
     g = read_conductances(crossbar, states)
     if wires is not None:
-        g = effective_conductances(g.view(-1, *g.shape[-2:]), wires.tensor()).view(g.shape)
+        g = effective_conductances(g.view(-1, *g.shape[-2:]), _as_tensor(wires)).view(g.shape)
     return g if crossbar.tile_shape is None else _ops.gather_tiles(g, crossbar.rows, crossbar.columns)
 
 
-def nonlinear_partial_sums(crossbar: Any, v: Tensor, how: NonLinearRead, wires: Wires | None = None) -> Tensor:
+def _as_tensor(wires: Wires | Tensor) -> Tensor:
+    return wires if isinstance(wires, Tensor) else wires.tensor()
+
+
+def nonlinear_partial_sums(
+    crossbar: Any, v: Tensor, how: NonLinearRead, wires: Wires | Tensor | None = None
+) -> Tensor:
     """What each row of tiles gives.
 
     Args:
         crossbar: A ``Crossbar``, or the reference column of the single column scheme, which is linear.
         v: [inputs, rows] volts, within ``how.low`` and ``how.high``.
         how: How the devices are read.
-        wires: Resistances; None for devices that are simulated, or of a model written in Python.
+        wires: Resistances; as a tensor, ``Wires.tensor``, with their gradient. None: ideal wires.
 
     Returns:
-        [tiles down, inputs, columns] amperes, the dtype of ``v``. Gradients are exact for a frozen read; for a
-        simulated one, and for devices of a model written in Python, they are those of the conductances before the read,
-        dI/dv = g.
+        [tiles down, inputs, columns] amperes, the dtype of ``v``. Gradients by voltages, conductances and resistances
+        are exact for a frozen read; for a simulated one, and for devices of a model written in Python, they are those
+        of the linear read of the conductances before.
 
     Raises:
-        InvalidArgument: Voltages that are not finite, or so large that a current would not be; wires that resist,
-            where devices are simulated or of a model written in Python.
+        InvalidArgument: Voltages that are not finite, or so large that a current would not be.
         RuntimeError: A circuit of curves and wires was not solved to 1e-10.
     """
     rows, columns = crossbar.rows, crossbar.columns
@@ -119,15 +124,10 @@ def nonlinear_partial_sums(crossbar: Any, v: Tensor, how: NonLinearRead, wires: 
     if isinstance(crossbar, ReferenceColumn):
         return _ops.partial_sums(v, crossbar.matrix().to(v.dtype), tile_shape[0])
     devices = crossbar.devices
-    if wires is not None and (how.simulate or not isinstance(devices, DeviceArray)):
-        given = f"{tuple(wires)}, of {crossbar.memristor_model.__name__}"
-        must = "be None: devices that are simulated, or of a model written in Python, are read with ideal wires"
-        invalid("NonLinear", "resistances of wires", given, must, "")
     if how.simulate:
-        return _StraightRead.apply(v, crossbar, tile_shape[0], devices.read_simulated)
+        return _straight_read(v, crossbar, wires, devices.read_simulated)
     if not isinstance(devices, DeviceArray):
-        read = partial(devices.read_frozen, states=how.states)
-        return _StraightRead.apply(v, crossbar, tile_shape[0], read)
+        return _straight_read(v, crossbar, wires, partial(devices.read_frozen, states=how.states))
     shape = shared_shape(devices)
     through_wires = wires is not None and not is_ohmic(devices)
     if shape is None or through_wires:
@@ -135,27 +135,37 @@ def nonlinear_partial_sums(crossbar: Any, v: Tensor, how: NonLinearRead, wires: 
         g = read_conductances(crossbar, how.states)
         arguments = (v, g, params, devices.table.name, [rows, columns, *tile_shape])
         if wires is not None and through_wires:
-            return _read_ops.read_through_wires(*arguments, list(wires))
+            return _read_ops.read_through_wires(*arguments, _as_tensor(wires))
         return _read_ops.read_nonlinear(*arguments)
     volts = _read_ops.read_shape(v, shape[0], list(shape[1]))
     return _ops.partial_sums(volts, read_matrix(crossbar, how.states, wires).to(v.dtype), tile_shape[0])
 
 
-class _StraightRead(torch.autograd.Function):
-    """A read whose gradient is that of the linear one with the conductances as they were before."""
+def _straight_read(
+    v: Tensor, crossbar: Any, wires: Wires | Tensor | None, read: Callable[..., Tensor]
+) -> Tensor:
+    """A read whose gradients are those of the linear one with the conductances as they were before."""
+    ohm = None if wires is None else _as_tensor(wires).tolist()
+    tracked = [v, crossbar.conductance_matrix, *([wires] if isinstance(wires, Tensor) else [])]
+    linear = None
+    if torch.is_grad_enabled() and any(x.requires_grad for x in tracked):
+        # A copy: the read may write the conductances.
+        before = read_matrix(crossbar, None, wires).to(v.dtype).clone()
+        linear = _ops.partial_sums(v, before, (crossbar.tile_shape or (crossbar.rows,))[0])
+    currents = read(v, crossbar.rows, crossbar.columns, wires=ohm).to(v.device, v.dtype)
+    return currents if linear is None else _WithGradientOf.apply(currents, linear)
+
+
+class _WithGradientOf(torch.autograd.Function):
+    """The first tensor, with the gradient of the second."""
 
     @staticmethod
-    def forward(ctx: Any, v: Tensor, crossbar: Any, tile_rows: int, read: Callable[..., Tensor]) -> Tensor:
-        before = _ops.row_tiles(crossbar.matrix().to(v.dtype, copy=True), tile_rows) if v.requires_grad else None
-        ctx.save_for_backward(before)
-        ctx.rows = crossbar.rows
-        return read(v, crossbar.rows, crossbar.columns).to(v.device, v.dtype)
+    def forward(ctx: Any, values: Tensor, source: Tensor) -> Tensor:
+        return values.view_as(values)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        (before,) = ctx.saved_tensors
-        by_tile = torch.bmm(grads[0], before.transpose(1, 2))  # [tiles down, inputs, tile_rows]
-        return by_tile.transpose(0, 1).flatten(1)[:, : ctx.rows], None, None, None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor]:
+        return None, grads[0]
 
 
 def simulate_matmul(
@@ -169,6 +179,9 @@ def simulate_matmul(
     ADC_overflow_rate: float = 0.0,
     quant_method: str | None = None,
     use_bindings: bool = True,
+    *,
+    source_resistance: Any = None,
+    line_resistance: Any = None,
 ) -> Tensor:
     """Currents of a crossbar of non-linear devices.
 
@@ -184,14 +197,20 @@ def simulate_matmul(
         ADC_overflow_rate: Fraction of a converter's inputs that may lie beyond its range, in [0, 1].
         quant_method: One of ``memtorch.bh.quant_methods``; None: no converters.
         use_bindings: Accepted for compatibility, without effect.
+        source_resistance: Resistance between a source and its line (ohm), or a pair: at the word lines, at the sense
+            ends of the bit lines; None: 0. Every device then sees the voltage that the solved circuit leaves it.
+        line_resistance: Resistance of a line between neighbouring cells (ohm), or a pair: of word lines, of bit lines;
+            None: 0.
 
     Returns:
-        Currents (A) [inputs, columns], or [columns]. Differentiable by ``input``: exactly for ``nl``, otherwise as the
-        linear read of the conductances before the call.
+        Currents (A) [inputs, columns], or [columns]. Differentiable by ``input``, by conductances and by resistances
+        that are tensors: exactly for ``nl``, otherwise, and for models written in Python, as the linear read of the
+        conductances before the call.
 
     Raises:
         InvalidArgument: Another shape, voltages that are not finite or too large for the model, a map or shape that is
             not the crossbar's, or a bad option. No device has moved then.
+        RuntimeError: The circuit of a tile was not solved to 1e-10 of its largest device current; likewise.
     """
     op = "simulate_matmul"
     if not isinstance(crossbar, ReferenceColumn) and not isinstance(getattr(crossbar, "devices", None), DeviceIndexing):
@@ -206,13 +225,21 @@ def simulate_matmul(
     if max_input_voltage is not None:
         limit = check_float(op, "max_input_voltage", max_input_voltage, 0, exclusive=True, unit="V")
         v = v.clamp(-limit, limit)
-    sums = nonlinear_partial_sums(crossbar, v, how)
+    sums = nonlinear_partial_sums(crossbar, v, how, _resistances(op, source_resistance, line_resistance))
     if adc is None:
         currents = sums.sum(0)
     else:
         tile_columns = (crossbar.tile_shape or (0, crossbar.columns))[1]
         currents = adc(sums.unsqueeze(-1), _ops.tile_ends(crossbar.columns, tile_columns)).squeeze(-1)
     return currents.squeeze(0) if single else currents
+
+
+def _resistances(op: str, source_resistance: Any, line_resistance: Any) -> Wires | Tensor | None:
+    """Checked resistances: a tensor if a gradient is wanted, None if all wires are ideal."""
+    wires = resistance_tensor(op, source_resistance, line_resistance)
+    if wires.requires_grad and torch.is_grad_enabled():
+        return wires
+    return Wires.parse(op, *(pair.tolist() for pair in (wires[2:], wires[:2])))
 
 
 def _check_tiles(op: str, crossbar: Any, tiles_map: Any, crossbar_shape: Any) -> None:

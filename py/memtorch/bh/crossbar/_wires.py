@@ -17,10 +17,17 @@ from memtorch import _ops
 from memtorch._errors import check_float, invalid
 from memtorch._wire_ops import effective_conductances
 
-__all__ = ["MAX_OHM", "SolvedWires", "WiredTiles", "Wires", "check_conductances", "resistance_pair"]
+__all__ = [
+    "SolvedWires",
+    "WiredTiles",
+    "Wires",
+    "check_conductances",
+    "checked_ohm",
+    "resistance_tensor",
+]
 
 # As the engine has them: within these bounds no intermediate value of a solution overflows.
-MAX_OHM = 1e12
+_MAX_OHM = 1e12
 _MAX_SIEMENS = 1e6
 
 
@@ -65,7 +72,7 @@ class Wires(NamedTuple):
         """
         given = ("source_resistance", source_resistance), ("line_resistance", line_resistance)
         (source, load), (word, bit) = (
-            [_fixed(op, name, number) for number in resistance_pair(op, name, value)] for name, value in given
+            [_fixed(op, name, number) for number in _pair(op, name, value)] for name, value in given
         )
         wires = Wires(word, bit, source, load)
         return wires if any(wires) else None
@@ -75,7 +82,7 @@ class Wires(NamedTuple):
         return torch.tensor(self, dtype=torch.float64)
 
 
-def resistance_pair(op: str, name: str, value: Any) -> tuple[Any, Any]:
+def _pair(op: str, name: str, value: Any) -> tuple[Any, Any]:
     """(of word lines, of bit lines), not checked any further: a pair as it is, one value twice, None as 0."""
     if value is None:
         return 0.0, 0.0
@@ -90,7 +97,34 @@ def _fixed(op: str, name: str, value: Any) -> float:
     if isinstance(value, Tensor) and value.requires_grad:
         must = "not require a gradient here; memtorch.bh.crossbar.Passive.effective_conductances gives it"
         invalid(op, name, value, must, "ohm")
-    return check_float(op, name, value, 0, MAX_OHM, unit="ohm")
+    return check_float(op, name, value, 0, _MAX_OHM, unit="ohm")
+
+
+def checked_ohm(op: str, name: str, value: Any) -> Tensor:
+    """A checked resistance, float64 []; a tensor keeps its gradient."""
+    plain = value.detach() if isinstance(value, Tensor) else value
+    number = check_float(op, name, plain, 0, _MAX_OHM, unit="ohm")
+    if isinstance(value, Tensor):
+        return value.to(torch.float64).reshape(())
+    return torch.tensor(number, dtype=torch.float64)
+
+
+def resistance_tensor(op: str, source_resistance: Any, line_resistance: Any) -> Tensor:
+    """The two arguments as ``Wires.tensor`` gives them; those that are tensors keep their gradients.
+
+    Args:
+        op: As ``Wires.parse``.
+        source_resistance: Likewise.
+        line_resistance: Likewise.
+
+    Raises:
+        InvalidArgument: Likewise.
+    """
+    given = ("source_resistance", source_resistance), ("line_resistance", line_resistance)
+    (source, load), (word, bit) = (
+        [checked_ohm(op, name, number) for number in _pair(op, name, value)] for name, value in given
+    )
+    return torch.stack([word, bit, source, load])
 
 
 class SolvedWires(NamedTuple):
