@@ -186,20 +186,27 @@ TYPED_TEST(NonlinearReadTest, GradientIsTheSumOfSlopes) {
       const auto grad = testing::Normals<double>(grid.down() * inputs * grid.cols, 6);
       const NonlinearRead read{devices.View(), grid, v.data(), inputs};
       std::vector<double> slow(v.size()), fast(v.size(), NAN);
+      std::vector<double> slow_g(grid.cells()), fast_g(grid.cells(), NAN);
       for (int64_t r = 0; r < grid.rows; ++r) {
         for (int64_t b = 0; b < inputs; ++b) {
           for (int64_t c = 0; c < grid.cols; ++c) {
             const int64_t cell = grid.offset(r, c);
-            slow[r * inputs + b] += M::ShapeSlope(devices.ParamsOf(cell), v[r * inputs + b]) * this->G(devices, cell) *
-                                    grad[(r / grid.tile_rows * inputs + b) * grid.cols + c];
+            const double upstream = grad[(r / grid.tile_rows * inputs + b) * grid.cols + c];
+            const auto p = devices.ParamsOf(cell);
+            slow[r * inputs + b] += M::ShapeSlope(p, v[r * inputs + b]) * this->G(devices, cell) * upstream;
+            slow_g[cell] += M::Shape(p, v[r * inputs + b]) * upstream;
           }
         }
       }
-      ReadNonlinearGradient(M::kName, read, grad.data(), fast.data());
+      ReadNonlinearGradient(M::kName, read, grad.data(), fast.data(), fast_g.data());
       this->ExpectNear(fast, slow);
+      this->ExpectNear(fast_g, slow_g);
       for (const NonlinearReadKernels* table : Tables()) {
-        std::vector<double> out(v.size(), NAN);
-        for (int64_t r = 0; r < grid.rows; ++r) table->gradient(model, read, r, grad.data(), out.data());
+        std::vector<double> out(v.size(), NAN), out_g(grid.cells(), 0);
+        for (int64_t r = 0; r < grid.rows; ++r) table->gradient(model, read, r, grad.data(), out.data(), out_g.data());
+        ASSERT_TRUE(SameBits(out, fast));
+        ASSERT_TRUE(SameBits(out_g, fast_g));
+        for (int64_t r = 0; r < grid.rows; ++r) table->gradient(model, read, r, grad.data(), out.data(), nullptr);
         ASSERT_TRUE(SameBits(out, fast));
       }
     }
