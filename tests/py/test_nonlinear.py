@@ -236,6 +236,19 @@ def test_gradients_of_a_frozen_read_are_those_of_the_curves(model, own, tile_sha
     assert torch.autograd.gradcheck(lambda v: simulate_matmul(v, crossbar), (v,))
 
 
+def test_gradients_of_a_frozen_read_reach_the_conductances_of_devices_that_differ():
+    crossbar = crossbar_of(Stanford_PKU, (3, 2), own=True)
+    devices = crossbar.devices
+    params = [torch.as_tensor(devices.parameter(f.name), dtype=torch.float64) for f in devices.table.params]
+    v = voltages(Stanford_PKU, 2)
+    g = (1e3 * devices.g.double()).requires_grad_()  # as above
+
+    def read(g):
+        return _read_ops.read_nonlinear(v, g, params, "Stanford_PKU", [7, 5, 3, 2])
+
+    assert torch.autograd.gradcheck(read, (g,))
+
+
 def test_gradients_of_a_simulated_read_are_those_of_the_linear_read_before_it():
     crossbar = crossbar_of(Data_Driven, (3, 2))
     v = voltages(Data_Driven, 4).requires_grad_()

@@ -324,19 +324,6 @@ def test_frozen_reads_of_ohmic_devices_see_the_wires(scheme, adc):
     close(few, layer.read(x))
 
 
-@pytest.mark.parametrize("model", ["Stanford_PKU", "VTEAM", "Data_Driven"])
-def test_simulated_reads_refuse_resistive_wires(model):
-    layer = patched(nn.Linear(3, 2), model=getattr(memtorch.bh.memristor, model))
-    apply_non_linear(layer, simulate=True)
-    layer.line_resistance = 1.0
-    before = layer.crossbars[0].conductance_matrix.clone()
-    with pytest.raises(memtorch.InvalidArgument, match=rf"resistances of wires .*{model}.* must be None"):
-        layer(torch.ones(1, 3) * 0.1)
-    assert torch.equal(layer.crossbars[0].conductance_matrix, before)
-    layer.line_resistance = None
-    assert layer(torch.ones(1, 3) * 0.1).isfinite().all()
-
-
 # ---- Products of tiles ----
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from layer_tools import patched
 from reference import wires as reference
+from reference.nonlinear import shape_of
 from torch import nn
 
 import memtorch
@@ -15,6 +16,7 @@ from memtorch.bh.nonideality.NonLinear import apply_non_linear
 
 MODELS = {row["name"]: {p["name"]: p["default"] for p in row["params"]} for row in _engine.models()}
 OHM = {"word": 2.0, "bit": 3.0, "source": 5.0, "load": 7.0}
+WIRES = torch.tensor(list(OHM.values()), dtype=torch.float64)
 # What is promised; the residual is at most 1e-10 of the largest current.
 SOLVED = 1e-8
 SWEEP = {"sweep_duration": 1.0, "sweep_voltage_signal_amplitude": 1.0, "sweep_voltage_signal_frequency": 1}
@@ -23,17 +25,6 @@ SWEEP = {"sweep_duration": 1.0, "sweep_voltage_signal_amplitude": 1.0, "sweep_vo
 def columns(model, **changed):
     """Parameters as the operators take them."""
     return [torch.as_tensor(v, dtype=torch.float64).view(-1) for v in (MODELS[model] | changed).values()]
-
-
-def shape_of(model, p, v):
-    """The current per siemens and its derivative."""
-    if model in ("LinearIonDrift", "VTEAM"):
-        return v, np.ones_like(v)
-    if model == "Stanford_PKU":
-        scale = p["read_voltage"] / np.sinh(p["read_voltage"] / p["V_0"])
-        return scale * np.sinh(v / p["V_0"]), scale / p["V_0"] * np.cosh(v / p["V_0"])
-    a, b = np.where(v > 0, p["a_p"], p["a_n"]), np.where(v > 0, p["b_p"], p["b_n"])
-    return a * np.sinh(b * v), a * b * np.cosh(b * v)
 
 
 def solved(model, p, g, v, ohm):
@@ -67,7 +58,7 @@ def test_recorded_currents():
     g = 1 / torch.tensor(r, dtype=torch.float64)
     v = torch.tensor([[0.15, 0.23, 0.17]], dtype=torch.float64)
     expected = [0.0008788170814646, 0.0007063439312737, 0.001150847710819, 0.001982798002155, 0.0007518912957082]
-    close(read("Data_Driven", g, v, torch.full((4,), 0.5, dtype=torch.float64)), [expected], 1e-10)
+    close(read("Data_Driven", g, v, torch.full_like(WIRES, 0.5)), [expected], 1e-10)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -85,7 +76,7 @@ def test_every_model_against_a_dense_newton(model, differ):
         )
     p = MODELS[model] | {key: value.numpy() for key, value in changed.items()}
     expected = [solved(model, p, g, line, OHM) for line in v.numpy()]
-    close(read(model, g, v, torch.tensor(list(OHM.values()), dtype=torch.float64), **changed), expected)
+    close(read(model, g, v, WIRES, **changed), expected)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -93,24 +84,47 @@ def test_ideal_wires_are_the_limit(model):
     g = torch.rand(5, 4, dtype=torch.float64) * 1e-2
     v = torch.randn(2, 5, dtype=torch.float64) * 0.3
     ideal = _read_ops.read_nonlinear(v, g, columns(model), model, [5, 4, 5, 4])[0]
-    close(read(model, g, v, torch.zeros(4, dtype=torch.float64)), ideal)
+    close(read(model, g, v, torch.zeros_like(WIRES)), ideal)
 
 
 def test_ohmic_devices_are_the_effective_matrix():
     g = torch.rand(5, 4, dtype=torch.float64) * 1e-2
     v = torch.randn(2, 5, dtype=torch.float64)
-    close(read("VTEAM", g, v, torch.tensor(list(OHM.values()), dtype=torch.float64)), v.numpy() @ reference.effective_matrix(g.numpy(), **OHM))
+    close(read("VTEAM", g, v, WIRES), v.numpy() @ reference.effective_matrix(g.numpy(), **OHM))
 
 
-@pytest.mark.parametrize("model", ["Stanford_PKU", "Data_Driven"])
-def test_gradients_by_voltages(model):
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("given", ["voltages", "conductances", "resistances", "all"])
+def test_gradients(model, given):
     """Tiles of 2 x 3, the last ones used in part."""
-    g = torch.rand(2 * 2, 2, 3, dtype=torch.float64) * 1e-2
+    generator = torch.Generator().manual_seed(2)
+    inputs = {
+        "voltages": torch.randn(2, 3, dtype=torch.float64, generator=generator) * 0.3,
+        # Gradcheck moves its inputs by 1e-6, which kilosiemens and siemens are too small for.
+        "conductances": torch.rand(2 * 2, 2, 3, dtype=torch.float64, generator=generator) + 0.1,
+        "resistances": WIRES.clone(),
+    }
+    for name, value in inputs.items():
+        value.requires_grad_(given in (name, "all"))
+
+    def currents(v, g, wires):
+        # Siemens are small numbers; the current is taken in mA.
+        return 1e3 * _read_ops.read_through_wires(v, 1e-2 * g, columns(model), model, [3, 4, 2, 3], wires)
+
+    # Differences of solutions that are good to 1e-10 of some 10 mA over 1e-6.
+    assert torch.autograd.gradcheck(currents, tuple(inputs.values()), atol=1e-3, rtol=1e-4, eps=1e-5)
+
+
+def test_operators_are_registered_as_torch_wants_them():
     v = (torch.randn(2, 3, dtype=torch.float64) * 0.3).requires_grad_()
-    arguments = (v, g, columns(model), model, [3, 4, 2, 3], torch.tensor(list(OHM.values()), dtype=torch.float64))
-    # Siemens are small numbers; the current is taken in mA.
-    assert torch.autograd.gradcheck(lambda x: 1e3 * _read_ops.read_through_wires(x, *arguments[1:]), v, atol=1e-6)
+    g = (torch.rand(2 * 2, 2, 3, dtype=torch.float64) * 1e-2).requires_grad_()
+    wires = WIRES.clone().requires_grad_()
+    arguments = (v, g, columns("Data_Driven"), "Data_Driven", [3, 4, 2, 3], wires)
     torch.library.opcheck(_read_ops.read_through_wires, arguments)
+    grad = torch.randn(2, 2, 4, dtype=torch.float64)
+    for wanted in ([True] * 3, [False, True, False], [True, False, True]):
+        plain = [x.detach() if isinstance(x, torch.Tensor) else x for x in arguments]
+        torch.library.opcheck(_read_ops.read_through_wires_gradient, (grad, *plain, wanted))
 
 
 def test_any_number_of_threads_gives_the_same_bits():
@@ -118,7 +132,7 @@ def test_any_number_of_threads_gives_the_same_bits():
     results, before = [], torch.get_num_threads()
     for threads in (1, 3):
         torch.set_num_threads(threads)
-        arguments = (g, columns("Data_Driven"), "Data_Driven", [25, 27, 7, 6], torch.tensor(list(OHM.values()), dtype=torch.float64))
+        arguments = (g, columns("Data_Driven"), "Data_Driven", [25, 27, 7, 6], WIRES)
         results.append(_read_ops.read_through_wires(v, *arguments))
     torch.set_num_threads(before)
     assert torch.equal(*results)

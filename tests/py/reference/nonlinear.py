@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import torch
+from reference import wires as circuits
 
 
 def cells(crossbar):
@@ -51,6 +53,65 @@ def simulated(crossbar, v):
         return device.simulate([volts], return_current=True).item()
 
     return torch.stack([read(crossbar, row, step) for row in v])
+
+
+def shape_of(model, p, v):
+    """The current per siemens of a built-in model (V), and its derivative.
+
+    Args:
+        model: Name of the model.
+        p: Its parameters by name, numbers or arrays.
+        v: Voltages.
+    """
+    if model in ("LinearIonDrift", "VTEAM"):
+        return v, np.ones_like(v)
+    if model == "Stanford_PKU":
+        scale = p["read_voltage"] / np.sinh(p["read_voltage"] / p["V_0"])
+        return scale * np.sinh(v / p["V_0"]), scale / p["V_0"] * np.cosh(v / p["V_0"])
+    a, b = np.where(v > 0, p["a_p"], p["a_n"]), np.where(v > 0, p["b_p"], p["b_n"])
+    return a * np.sinh(b * v), a * b * np.cosh(b * v)
+
+
+def through_wires(crossbar, v, ohm, *, simulate=False, reads_first=True):
+    """Currents of built-in models through resistive wires, every tile by a dense Newton's method.
+
+    Args:
+        crossbar: The crossbar; it changes if ``simulate``.
+        v: [inputs, rows] volts.
+        ohm: Resistances by name, as ``circuits.device_voltages`` takes them.
+        simulate: Every device is simulated for one sample at the voltage that it has, one input vector after the other.
+        reads_first: Whether a sample records the current before the device moves; else the circuit is solved again.
+
+    Returns:
+        [inputs, tiles down, columns], float64.
+    """
+    height, width = crossbar.tile_shape or (crossbar.rows, crossbar.columns)
+    down, across = -(-crossbar.rows // height), -(-crossbar.columns // width)
+    model, names = crossbar.memristor_model.__name__, ("read_voltage", "V_0", "a_p", "a_n", "b_p", "b_n")
+    known = {field.name for field in crossbar.devices.table.params}
+    params = {name: crossbar.devices.column(name).view(-1, height, width).numpy() for name in names if name in known}
+    driven = np.zeros((len(v), down * height))
+    driven[:, : crossbar.rows] = v
+    out = torch.zeros(len(v), down, across * width, dtype=torch.float64)
+    for tile in range(down * across):
+        devices = crossbar.devices if crossbar.tile_shape is None else crossbar.devices[tile]
+        p = {name: column[tile] for name, column in params.items()}
+
+        def solve(line, tile=tile, p=p):
+            g = crossbar.conductance_matrix.view(-1, height, width)[tile].double().numpy()
+            curves = (lambda x, k=k: g * shape_of(model, p, x)[k] for k in range(2))
+            volts = circuits.nonlinear_device_voltages(*curves, (height, width), line, np.zeros(width), **ohm)
+            return volts, g * shape_of(model, p, volts)[0]
+
+        for read, line in zip(out, driven[:, tile // across * height :][:, :height], strict=True):
+            volts, amperes = solve(line)
+            if simulate:
+                for i, j in itertools.product(range(height), range(width)):
+                    devices[i][j].simulate([volts[i, j]])
+                amperes = amperes if reads_first else solve(line)[1]
+            left = tile % across * width
+            read[tile // across, left : left + width] += torch.from_numpy(amperes.sum(0))
+    return out[:, :, : crossbar.columns]
 
 
 def patches(x, conv):

@@ -89,7 +89,11 @@ def read_matrix(crossbar: Any, states: int | None, wires: Wires | Tensor | None 
     """The same as a matrix [rows, columns], without padding, as the ends of the wires see it."""
     if isinstance(crossbar, ReferenceColumn) or (states is None and not isinstance(wires, Tensor)):
         return crossbar.effective_matrix(wires)
-    g = read_conductances(crossbar, states)
+    return _matrix_of(crossbar, read_conductances(crossbar, states), wires)
+
+
+def _matrix_of(crossbar: Any, g: Tensor, wires: Wires | Tensor | None) -> Tensor:
+    """What ``read_matrix`` gives if the crossbar held these conductances."""
     if wires is not None:
         g = effective_conductances(g.view(-1, *g.shape[-2:]), _as_tensor(wires)).view(g.shape)
     return g if crossbar.tile_shape is None else _ops.gather_tiles(g, crossbar.rows, crossbar.columns)
@@ -146,11 +150,12 @@ def _straight_read(
 ) -> Tensor:
     """A read whose gradients are those of the linear one with the conductances as they were before."""
     ohm = None if wires is None else _as_tensor(wires).tolist()
-    tracked = [v, crossbar.conductance_matrix, *([wires] if isinstance(wires, Tensor) else [])]
+    g: Tensor = crossbar.conductance_matrix
+    tracked = [v, g, *([wires] if isinstance(wires, Tensor) else [])]
     linear = None
     if torch.is_grad_enabled() and any(x.requires_grad for x in tracked):
-        # A copy: the read may write the conductances.
-        before = read_matrix(crossbar, None, wires).to(v.dtype).clone()
+        # Of a copy: the read may write the conductances.
+        before = _matrix_of(crossbar, g.clone(), wires).to(v.dtype)
         linear = _ops.partial_sums(v, before, (crossbar.tile_shape or (crossbar.rows,))[0])
     currents = read(v, crossbar.rows, crossbar.columns, wires=ohm).to(v.device, v.dtype)
     return currents if linear is None else _WithGradientOf.apply(currents, linear)
