@@ -14,7 +14,6 @@
 #include "bindings/place.h"
 #include "engine/cuda/simulate.h"
 #include "engine/devices/models.h"
-#include "engine/devices/windows.h"
 #include "engine/nonlinear_read.h"
 #include "engine/program.h"
 #include "engine/simulate.h"
@@ -397,35 +396,6 @@ void BindReadSimulated(const std::string& model, const nb::list& params, const S
   }
 }
 
-template <class Window>
-void ApplyWindow(const char* op, const Flat<const double>& x, const Flat<double>& out, Window&& window) {
-  CheckSize(op, "out", out, static_cast<int64_t>(x.size()));
-  for (size_t i = 0; i < x.size(); ++i) out.data()[i] = window(x.data()[i]);
-}
-
-void BindWindows(nb::module_& m) {
-  m.def(
-      "joglekar",
-      [](Flat<const double> x, double p, Flat<double> out) {
-        ApplyWindow("joglekar", x, out, [=](double xi) { return Joglekar(xi, p); });
-      },
-      "x"_a, "p"_a, "out"_a.noconvert(), "Joglekar's window of x [n] into out [n].");
-  m.def(
-      "biolek",
-      [](Flat<const double> x, Flat<const double> voltage, double p, Flat<double> out) {
-        CheckSize("biolek", "voltage", voltage, static_cast<int64_t>(x.size()));
-        CheckSize("biolek", "out", out, static_cast<int64_t>(x.size()));
-        for (size_t i = 0; i < x.size(); ++i) out.data()[i] = Biolek(x.data()[i], voltage.data()[i], p);
-      },
-      "x"_a, "voltage"_a, "p"_a, "out"_a.noconvert(), "Biolek's window of x [n] under voltage [n] into out [n].");
-  m.def(
-      "prodromakis",
-      [](Flat<const double> x, double p, double j, Flat<double> out) {
-        ApplyWindow("prodromakis", x, out, [=](double xi) { return Prodromakis(xi, p, j); });
-      },
-      "x"_a, "p"_a, "j"_a, "out"_a.noconvert(), "Prodromakis' window of x [n] into out [n].");
-}
-
 void BindReads(nb::module_& m) {
   m.def(
       "read_shape", &BindReadShape, "model"_a, "params"_a, "v"_a, "shape"_a.noconvert(),
@@ -478,7 +448,6 @@ void BindDevices(nb::module_& m) {
       "op"_a, "model"_a, "params"_a, "size"_a, "Raises unless every parameter of every device is in its range.");
   BindProgramming(m);
   BindReads(m);
-  BindWindows(m);
 }
 
 }  // namespace memtorch

@@ -19,6 +19,7 @@ void BindGrid(nb::module_& m);
 void BindQuantize(nb::module_& m);
 void BindRandom(nb::module_& m);
 void BindTiles(nb::module_& m);
+void BindWindows(nb::module_& m);
 
 namespace {
 
@@ -67,6 +68,7 @@ NB_MODULE(_engine, m) {
   memtorch::BindQuantize(m);
   memtorch::BindRandom(m);
   memtorch::BindTiles(m);
+  memtorch::BindWindows(m);
   m.def("set_num_threads", &memtorch::SetNumThreads, "count"_a,
         "Threads that engine calls of this Python thread use; 0: OpenMP's own number.");
   m.def("num_threads", &memtorch::NumThreads, "Threads that engine calls of this Python thread use.");

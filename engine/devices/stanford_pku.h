@@ -34,6 +34,7 @@ struct StanfordPku {
     double r_off, r_on, gap_init, g_0, V_0, I_0, read_voltage, T_init, R_th, gamma_init, beta, t_ox, F_min, vel_0, E_a,
         a_0, delta_g_init, model_switch, T_crit, T_smth;
     double read_scale;        // conductance of a closed gap at read_voltage, S
+    double shape_scale;       // read_voltage over the growth of the current up to it, V
     double gap_min, gap_max;  // the gaps of r_on and r_off, m
   };
   struct State {
@@ -70,7 +71,9 @@ struct StanfordPku {
   };
 
   MT_HD static void Derive(Params& p) {
-    p.read_scale = p.I_0 * Sinh(p.read_voltage / p.V_0) / p.read_voltage;
+    const double growth = Sinh(p.read_voltage / p.V_0);
+    p.read_scale = p.I_0 * growth / p.read_voltage;
+    p.shape_scale = p.read_voltage / growth;
     p.gap_min = p.g_0 * Log(p.read_scale * p.r_on);
     p.gap_max = p.g_0 * Log(p.read_scale * p.r_off);
   }
@@ -116,12 +119,8 @@ struct StanfordPku {
 
   MT_HD static double Conductance(const Params& p, const State& s) { return p.read_scale * Exp(-s.gap / p.g_0); }
 
-  MT_HD static double Shape(const Params& p, double v) {
-    return p.read_voltage * (Sinh(v / p.V_0) / Sinh(p.read_voltage / p.V_0));
-  }
-  MT_HD static double ShapeSlope(const Params& p, double v) {
-    return p.read_voltage / p.V_0 * (Cosh(v / p.V_0) / Sinh(p.read_voltage / p.V_0));
-  }
+  MT_HD static double Shape(const Params& p, double v) { return p.shape_scale * Sinh(v / p.V_0); }
+  MT_HD static double ShapeSlope(const Params& p, double v) { return p.shape_scale / p.V_0 * Cosh(v / p.V_0); }
 
   MT_HD static State FromConductance(const Params& p, double g) {
     return {Clamp(p.g_0 * Log(p.read_scale / g), p.gap_min, p.gap_max)};

@@ -28,6 +28,8 @@ def cuda_architectures() -> list[str]:
 def set_stream_source(source: Callable[[int], int]) -> None:
     """
     Sets the function that gives the current cudaStream_t of a GPU by its index.
+    """
+
 def solve_curves(curve: Callable, wires: Sequence[float], word_volts: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], word_nodes: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')], bit_nodes: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')], warm: bool = False) -> None:
     """
     Potentials word_nodes and bit_nodes [rows, cols], volts, where word lines are at word_volts [rows], senses at 0 V, wires, ohm, are word, bit, source, load, and curve(row, voltages) returns currents and slopes [2, cols] of the devices of a row. RuntimeError where the circuit is not solved to 1e-10 of the largest device current.
@@ -191,15 +193,6 @@ def read_simulated(model: str, params: list, state: Sequence[Annotated[NDArray[n
     Currents of tiles whose devices make one step of dt for each input vector, one after the other; through resistive wires, ohm, if these are given.
     """
 
-def joglekar(x: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], p: float, out: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]) -> None:
-    """Joglekar's window of x [n] into out [n]."""
-
-def biolek(x: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], voltage: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], p: float, out: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]) -> None:
-    """Biolek's window of x [n] under voltage [n] into out [n]."""
-
-def prodromakis(x: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], p: float, j: float, out: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]) -> None:
-    """Prodromakis' window of x [n] into out [n]."""
-
 def run_product_kernel(repeats: int, single: bool) -> int:
     """
     Runs the solver's product kernel from the first-level cache; returns the number of operations. For benchmarks.
@@ -273,6 +266,15 @@ def scatter_tiles(matrix: Annotated[NDArray | Tensor, dict(order='C')], tiles: A
 
 def gather_tiles(tiles: Annotated[NDArray | Tensor, dict(order='C')], matrix: Annotated[NDArray | Tensor, dict(order='C')]) -> None:
     """tiles [tiles, tile_rows, tile_cols] into matrix [rows, cols]."""
+
+def joglekar(x: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], p: float, out: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]) -> None:
+    """Joglekar's window of x [n] into out [n]."""
+
+def biolek(x: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], voltage: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], p: float, out: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]) -> None:
+    """Biolek's window of x [n] under voltage [n] into out [n]."""
+
+def prodromakis(x: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], p: float, j: float, out: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]) -> None:
+    """Prodromakis' window of x [n] into out [n]."""
 
 def set_num_threads(count: int) -> None:
     """

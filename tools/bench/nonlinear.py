@@ -1,4 +1,4 @@
-"""Cost of reading a layer of non-linear devices, per device and input vector on one core, and against the linear read.
+"""Cost of reading a layer of non-linear devices, per device and input vector on one core, and behind resistive wires.
 
 A layer on differential pairs has two devices per weight; both are counted.
 """
@@ -8,10 +8,12 @@ from __future__ import annotations
 import copy
 import warnings
 
+import numpy as np
 import torch
-from timing import Row, at_most, median
+from timing import Row, at_most, median, ratio
 
-from memtorch.bh import StochasticParameter
+from memtorch import _engine
+from memtorch.bh import Crossbar, StochasticParameter, simulate_matmul
 from memtorch.bh.memristor import VTEAM, Data_Driven, Data_Driven2021, LinearIonDrift, Stanford_PKU
 from memtorch.bh.nonideality.NonLinear import apply_non_linear
 from memtorch.mn.Module import patch_model
@@ -40,7 +42,7 @@ def rows() -> list[Row]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return [row for model in MODELS for row in rows_of(model)]
+            return [*(row for model in MODELS for row in rows_of(model)), *wired_rows()]
     finally:
         torch.set_num_threads(threads)
 
@@ -65,3 +67,44 @@ def rows_of(model: type) -> list[Row]:
         apply_non_linear(layer, simulate=True)
         table.append(at_most(f"{name}: simulated, per device and vector, one core", cost(layer, x), 20, "ns"))
     return table
+
+
+def wired_rows() -> list[Row]:
+    """One tile of 128x128 Data_Driven devices, I = 0.24 g sinh(3 v), behind wires of 1 ohm, one core."""
+    n, ohm = 128, {"source_resistance": 1.0, "line_resistance": 1.0}
+    crossbar = Crossbar(Data_Driven, {}, (n, n))
+    generator = torch.Generator().manual_seed(0)
+    low, high = 1 / crossbar.r_off_mean, 1 / crossbar.r_on_mean
+    crossbar.write_conductance_matrix(low + torch.rand(n, n, generator=generator) * (high - low))
+    v = torch.rand(8, n, generator=generator, dtype=torch.float64) * 0.5
+    g = 0.72 * crossbar.conductance_matrix.double().numpy()  # 0.24 sinh(3 v) = 0.72 sinh(3 v) / 3
+    solver, nodes, residual = _engine.GridSolver(n, n, *[1.0] * 4), np.empty((2, 8, n, n)), np.empty(8)
+    volts = v.numpy()
+
+    def solve() -> None:
+        _engine.set_num_threads(1)
+        solver.solve_nodes(g, volts, None, *nodes, residual, steepness=3.0)
+
+    def swept() -> torch.Tensor:
+        return simulate_matmul(v, crossbar, **ohm)
+
+    def simulated() -> torch.Tensor:
+        return simulate_matmul(v, crossbar, nl=False, **ohm)
+
+    def trained() -> None:
+        swept().sum().backward()
+
+    solve()
+    currents = (g * np.sinh(3 * (nodes[0] - nodes[1])) / 3).sum(1)
+    np.testing.assert_allclose(swept().numpy(), currents, rtol=1e-8)
+    name = "Data_Driven: one tile of 128x128, wires of 1 ohm, one core"
+    table = [
+        at_most(f"{name}: swept, per vector", 1e3 * median(swept) / len(v), 3, "ms"),
+        at_most(f"{name}: swept to Newton's method alone", ratio(swept, solve, repeats=9), 1.5),
+        at_most(f"{name}: simulated to swept", ratio(simulated, swept, repeats=9), 1.5),
+    ]
+    reference = median(swept)
+    v.requires_grad_()
+    crossbar.conductance_matrix.requires_grad_()
+    gradient = median(trained) / reference
+    return [*table, at_most(f"{name}: forward and backward by voltages and conductances to forward", gradient, 3.2)]

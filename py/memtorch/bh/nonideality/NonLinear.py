@@ -39,6 +39,8 @@ def apply_non_linear(
     samples, then of the positions and groups of a convolution. The states move, so that reading wears what is stored.
     The gradient of a simulated read is that of the linear one.
 
+    Behind wires that resist each device has the voltage that the solved circuit of its tile leaves it, in both forms.
+
     Args:
         layer: A patched layer. ``layer.non_linear = None`` makes it linear again.
         sweep_duration: Length of the sweep (s).
