@@ -5,17 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from layer_tools import patched
+from layer_tools import DOUBLE, patched
 from reference import wires as reference
 from reference.nonlinear import shape_of
 from torch import nn
 
 import memtorch
 from memtorch import _engine, _read_ops
+from memtorch.bh import Crossbar, simulate_matmul
 from memtorch.bh.nonideality.NonLinear import apply_non_linear
+from memtorch.map import naive_map
 
 MODELS = {row["name"]: {p["name"]: p["default"] for p in row["params"]} for row in _engine.models()}
 OHM = {"word": 2.0, "bit": 3.0, "source": 5.0, "load": 7.0}
+RESISTANCES = {"source_resistance": (5.0, 7.0), "line_resistance": (2.0, 3.0)}
 WIRES = torch.tensor(list(OHM.values()), dtype=torch.float64)
 # What is promised; the residual is at most 1e-10 of the largest current.
 SOLVED = 1e-8
@@ -127,6 +130,40 @@ def test_operators_are_registered_as_torch_wants_them():
         torch.library.opcheck(_read_ops.read_through_wires_gradient, (grad, *plain, wanted))
 
 
+def test_weights_are_trained_through_curves_and_wires():
+    """Their conductances are written at every step; the gradient goes from the crossbars on through the mapping."""
+    model = memtorch.bh.memristor.Data_Driven
+    generator = torch.Generator().manual_seed(3)
+    x = torch.rand(16, 4, generator=generator) * 0.4
+    weights = [torch.randn(3, 4, generator=generator) for _ in range(2)]
+    pair = [Crossbar(model, {}, (3, 4)) for _ in range(2)]
+
+    def read(weight):
+        targets = naive_map(weight, 1280.0, 17e3, scheme=DOUBLE)
+        for crossbar, target in zip(pair, targets, strict=True):
+            crossbar.write_conductance_matrix(target)
+            crossbar.conductance_matrix.grad = None
+        positive, negative = (simulate_matmul(x, crossbar, **RESISTANCES) for crossbar in pair)
+        return targets, 1e4 * (positive - negative)
+
+    wanted = read(weights[0])[1]
+    weight = weights[1].requires_grad_()
+    optimizer = torch.optim.Adam([weight], lr=0.1)
+    for crossbar in pair:
+        crossbar.conductance_matrix.requires_grad_()
+    losses = []
+    for _ in range(60):
+        targets, output = read(weight)
+        loss = (output - wanted).square().mean()
+        loss.backward()
+        optimizer.zero_grad()
+        torch.autograd.backward(targets, [crossbar.conductance_matrix.grad.t() for crossbar in pair])
+        optimizer.step()
+        losses.append(loss.item())
+    # A wrong gradient leads nowhere; the right one has not converged after so few steps.
+    assert losses[-1] < 0.1 * losses[0]
+
+
 def test_any_number_of_threads_gives_the_same_bits():
     g, v = torch.rand(4 * 5, 7, 6) * 1e-2, torch.randn(9, 25) * 0.3
     results, before = [], torch.get_num_threads()
@@ -140,9 +177,8 @@ def test_any_number_of_threads_gives_the_same_bits():
 
 @pytest.mark.parametrize("tile_shape", [None, (3, 2)])
 def test_layers_read_curves_through_wires(tile_shape):
-    resistances = {"source_resistance": (5.0, 7.0), "line_resistance": (2.0, 3.0)}
     model = memtorch.bh.memristor.Data_Driven
-    layer = patched(nn.Linear(7, 5), model, tile_shape=tile_shape, **resistances)
+    layer = patched(nn.Linear(7, 5), model, tile_shape=tile_shape, **RESISTANCES)
     apply_non_linear(layer, **SWEEP)
     x = torch.randn(2, 7, dtype=torch.float64) * 0.3
     p = MODELS["Data_Driven"]

@@ -33,7 +33,7 @@ class EngineColumns(DeviceLimits):
 
         def flat(name: str) -> _Column:
             column = self.buffer(name)
-            array = (column if column.is_cpu else column.cpu()).numpy().reshape(-1)
+            array = (column if column.is_cpu else column.cpu()).detach().numpy().reshape(-1)
             return array if rows is None else array[rows]
 
         shared = self._shared
