@@ -136,9 +136,8 @@ def _currents(tile: Circuit, curves: Curves) -> Tensor:
     """What this package finds for devices with curves: currents into the sense ends (A) [columns]."""
     params = [torch.tensor(values, dtype=torch.float64) for values in curves.params.values()]
     grid = [*tile.g.shape, *tile.g.shape]
-    currents: Tensor = _read_ops.read_through_wires(
-        tile.v.unsqueeze(0), tile.g, params, curves.model, grid, list(tile.wires)
-    )
+    arguments = (tile.v.unsqueeze(0), tile.g, params, curves.model, grid, tile.wires.tensor())
+    currents: Tensor = _read_ops.read_through_wires(*arguments)
     return currents[0, 0]
 
 
