@@ -48,11 +48,12 @@ void BindSolve(const nb::callable& curve, const std::vector<double>& wires, cons
 }  // namespace
 
 void BindCurves(nb::module_& m) {
-  m.def("solve_curves", &BindSolve, "curve"_a, "wires"_a, "word_volts"_a, "word_nodes"_a.noconvert(),
-        "bit_nodes"_a.noconvert(), "warm"_a = false,
-        "Potentials word_nodes and bit_nodes [rows, cols], volts, where word lines are at word_volts [rows], senses at 0 "
-        "V, wires, ohm, are word, bit, source, load, and curve(row, voltages) returns currents and slopes [2, cols] of "
-        "the devices of a row. RuntimeError where the circuit is not solved to 1e-10 of the largest device current.");
+  m.def(
+      "solve_curves", &BindSolve, "curve"_a, "wires"_a, "word_volts"_a, "word_nodes"_a.noconvert(),
+      "bit_nodes"_a.noconvert(), "warm"_a = false,
+      "Potentials word_nodes and bit_nodes [rows, cols], volts, where word lines are at word_volts [rows], senses at 0 "
+      "V, wires, ohm, are word, bit, source, load, and curve(row, voltages) returns currents and slopes [2, cols] of "
+      "the devices of a row. RuntimeError where the circuit is not solved to 1e-10 of the largest device current.");
 }
 
 }  // namespace memtorch

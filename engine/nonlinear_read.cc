@@ -34,7 +34,8 @@ void ReadShape(const std::string& model, const DeviceView& devices, const double
     CheckParamValues<M>(op, devices);
     CheckVoltages<M>(op, devices, v, n);
     ParallelFor(n, 4096, [&](int64_t begin, int64_t end) {
-      ReadKernels().shape(index, devices, v + begin, end - begin, shape + begin, slope == nullptr ? slope : slope + begin);
+      ReadKernels().shape(index, devices, v + begin, end - begin, shape + begin,
+                          slope == nullptr ? slope : slope + begin);
     });
   });
 }

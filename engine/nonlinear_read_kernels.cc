@@ -316,7 +316,7 @@ void SimulateColumns(int model, const NonlinearRead& job, const SimulatedReadOpt
 
 }  // namespace
 
-const NonlinearReadKernels kNonlinearRead = {ShapeValues,  ShapesOfDevices, ReadColumns,
+const NonlinearReadKernels kNonlinearRead = {ShapeValues, ShapesOfDevices, ReadColumns,
                                              GradientRow, SimulateColumns, StepDevices};
 
 }  // namespace MT_ISA

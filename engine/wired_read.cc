@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <vector>
 
 #include "engine/devices/models.h"
@@ -252,11 +253,15 @@ void ReadThroughWires(const std::string& model, const NonlinearRead& read, const
   WithModelAt(index, [&](auto m) {
     using M = decltype(m);
     CheckWiredRead<M>(op, read, wires);
-    ParallelFor(read.grid.tiles() * read.inputs, 1, [&](int64_t begin, int64_t end) {
+    // Consecutive inputs of a tile share its memory.
+    const int64_t solutions = read.grid.tiles() * read.inputs;
+    const int64_t grain = std::max<int64_t>(1, std::min(read.inputs, solutions / (4 * NumThreads())));
+    ParallelFor(solutions, grain, [&](int64_t begin, int64_t end) {
+      std::optional<WiredTile<M>> tile;
       for (int64_t k = begin; k < end; ++k) {
-        WiredTile<M> tile(index, read, wires, k / read.inputs);
-        tile.Solve(k % read.inputs);
-        tile.Store(k % read.inputs, partial);
+        if (k == begin || k % read.inputs == 0) tile.emplace(index, read, wires, k / read.inputs);
+        tile->Solve(k % read.inputs);
+        tile->Store(k % read.inputs, partial);
       }
     });
   });

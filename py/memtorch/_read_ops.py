@@ -134,9 +134,7 @@ def read_nonlinear_gradient(
 
 
 @read_nonlinear_gradient.register_fake
-def _(
-    grad: Tensor, v: Tensor, g: Tensor, params: list[Tensor], model: str, grid: list[int]
-) -> tuple[Tensor, Tensor]:
+def _(grad: Tensor, v: Tensor, g: Tensor, params: list[Tensor], model: str, grid: list[int]) -> tuple[Tensor, Tensor]:
     return v.new_empty(v.shape), g.new_empty(g.shape)
 
 
@@ -227,9 +225,7 @@ def _(
     wires: Tensor,
     wanted: list[bool],
 ) -> tuple[Tensor, Tensor, Tensor]:
-    by_v, by_g, by_wires = (
-        x.new_empty(x.shape if want else 0) for x, want in zip((v, g, wires), wanted, strict=True)
-    )
+    by_v, by_g, by_wires = (x.new_empty(x.shape if want else 0) for x, want in zip((v, g, wires), wanted, strict=True))
     return by_v, by_g, by_wires
 
 

@@ -75,7 +75,9 @@ class WiredReadTest : public ::testing::Test {
     return testing::DeviceVoltages(
         grid.tile_rows, grid.tile_cols, wires, driven,
         [&](int64_t k, double x) { return M::Shape(devices.ParamsOf(tile * cells + k), x) * g(tile * cells + k); },
-        [&](int64_t k, double x) { return M::ShapeSlope(devices.ParamsOf(tile * cells + k), x) * g(tile * cells + k); });
+        [&](int64_t k, double x) {
+          return M::ShapeSlope(devices.ParamsOf(tile * cells + k), x) * g(tile * cells + k);
+        });
   }
 
   // Adds currents of a tile's devices to the columns that are read.

@@ -29,8 +29,8 @@ from memtorch.bh._object_model import (
     simulated_currents,
 )
 from memtorch.bh._object_reads import object_partial_currents
-from memtorch.bh._object_wires import object_wired_currents
 from memtorch.bh._object_storage import ObjectStorage, nearest_state
+from memtorch.bh._object_wires import object_wired_currents
 from memtorch.bh._signals import array_signal
 from memtorch.bh.StochasticParameter import draw_columns
 

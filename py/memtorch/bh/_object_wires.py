@@ -1,4 +1,4 @@
-"""Reads through resistive wires of arrays whose devices are Python objects: Newton's method with every device's own I-V.
+"""Reads through resistive wires of arrays whose devices are Python objects: Newton's method with each device's own I-V.
 
 Each step of it asks every device of a tile for its current at three voltages, one call after the other.
 """

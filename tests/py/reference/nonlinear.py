@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import torch
+
 from reference import wires as circuits
 
 

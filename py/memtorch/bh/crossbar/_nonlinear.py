@@ -103,9 +103,7 @@ def _as_tensor(wires: Wires | Tensor) -> Tensor:
     return wires if isinstance(wires, Tensor) else wires.tensor()
 
 
-def nonlinear_partial_sums(
-    crossbar: Any, v: Tensor, how: NonLinearRead, wires: Wires | Tensor | None = None
-) -> Tensor:
+def nonlinear_partial_sums(crossbar: Any, v: Tensor, how: NonLinearRead, wires: Wires | Tensor | None = None) -> Tensor:
     """What each row of tiles gives.
 
     Args:
@@ -145,9 +143,7 @@ def nonlinear_partial_sums(
     return _ops.partial_sums(volts, read_matrix(crossbar, how.states, wires).to(v.dtype), tile_shape[0])
 
 
-def _straight_read(
-    v: Tensor, crossbar: Any, wires: Wires | Tensor | None, read: Callable[..., Tensor]
-) -> Tensor:
+def _straight_read(v: Tensor, crossbar: Any, wires: Wires | Tensor | None, read: Callable[..., Tensor]) -> Tensor:
     """A read whose gradients are those of the linear one with the conductances as they were before."""
     ohm = None if wires is None else _as_tensor(wires).tolist()
     g: Tensor = crossbar.conductance_matrix
