@@ -261,6 +261,11 @@ void BindProgram(const std::string& model, const nb::list& params, const StateAr
           options, report);
 }
 
+Wires WiresOf(const char* op, const std::vector<double>& ohm) {
+  if (ohm.size() != 4) Invalid(op, "wires must hold word, bit, source, load");
+  return {ohm[0], ohm[1], ohm[2], ohm[3]};
+}
+
 void BindProgramming(nb::module_& m) {
   nb::class_<ProgramOptions>(m, "ProgramOptions", "Pulses and limits of write-verify programming.")
       .def(nb::init<>())
@@ -277,6 +282,16 @@ void BindProgramming(nb::module_& m) {
       .def_rw("force_rel_tol", &ProgramOptions::force_rel_tol)
       .def_rw("positive_threshold", &ProgramOptions::positive_threshold)
       .def_rw("negative_threshold", &ProgramOptions::negative_threshold)
+      .def_rw("unselected_word", &ProgramOptions::unselected_word)
+      .def_rw("unselected_bit", &ProgramOptions::unselected_bit)
+      .def_rw("floating", &ProgramOptions::floating)
+      .def_prop_rw(
+          "wires",
+          [](const ProgramOptions& o) {
+            return std::vector<double>{o.wires.word, o.wires.bit, o.wires.source, o.wires.load};
+          },
+          [](ProgramOptions& o, const std::vector<double>& ohm) { o.wires = WiresOf("program", ohm); },
+          "Resistances, ohm: word, bit, source, load.")
       .def_rw("neighbours", &ProgramOptions::neighbours)
       .def_rw("seed", &ProgramOptions::seed)
       .def_rw("first_device", &ProgramOptions::first_device);
@@ -344,11 +359,6 @@ void BindReadNonlinearGradient(const std::string& model, const nb::list& params,
   double* by_g = DataOf(op, "g_grad", g_grad, read.devices.size);
   nb::gil_scoped_release unlocked;
   ReadNonlinearGradient(model, read, partial_grad.data(), v_grad.data(), by_g);
-}
-
-Wires WiresOf(const char* op, const std::vector<double>& ohm) {
-  if (ohm.size() != 4) Invalid(op, "wires must hold word, bit, source, load");
-  return {ohm[0], ohm[1], ohm[2], ohm[3]};
 }
 
 void BindReadThroughWires(const std::string& model, const nb::list& params, const AnyFlat& g,

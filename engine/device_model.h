@@ -30,7 +30,8 @@
 //     static State Initial(const Params&);                                 a fresh device
 //     static bool UsesNoise(const Params&);                                whether Advance reads `normal`
 //     static bool Holds(const Params&, const Drive&);      whether the drive moves no state within its bounds (noise
-//                                                          apart); false is always allowed
+//                                                          apart); false is always allowed. Between two voltages at
+//                                                          which it is true it is true
 //     static std::string Conflict(const Params&);          host: what is wrong between parameters, or empty
 //   };
 #ifndef MEMTORCH_ENGINE_DEVICE_MODEL_H_

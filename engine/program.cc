@@ -1,16 +1,19 @@
 #include "engine/program.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/column_checks.h"
 #include "engine/device_model.h"
 #include "engine/devices/models.h"
 #include "engine/parallel.h"
+#include "engine/program_holds.h"
 #include "engine/program_kernels.h"
+#include "engine/program_wires.h"
 #include "engine/simd.h"
 #include "engine/simulate.h"
 #include "engine/simulate_checks.h"
@@ -28,13 +31,7 @@ constexpr int64_t kPulsesPerTrain = 64;
 // A target may leave the device's range by the rounding of float32.
 constexpr double kRangeSlack = 0x1p-23;
 
-const ProgramKernels& Kernels() { return Select(baseline::kProgram, avx2::kProgram, avx512::kProgram); }
-
 double Seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
-double ConductanceOf(const DeviceView& devices, int64_t device) {
-  return devices.g.f32 != nullptr ? static_cast<double>(devices.g.f32[device]) : devices.g.f64[device];
-}
 
 void CheckNumber(const char* name, double value, const char* unit, bool fine, const char* must) {
   if (!Finite(value) || !fine) Invalid(kOp, name, " ", Quantity(value, unit), " must be ", must);
@@ -56,6 +53,9 @@ void CheckProgramOptions(const ProgramOptions& o) {
   CheckNumber("force_rel_tol", o.force_rel_tol, "", o.force_rel_tol >= 0, "finite and at least 0");
   CheckNumber("positive_threshold", o.positive_threshold, "V", true, "finite");
   CheckNumber("negative_threshold", o.negative_threshold, "V", true, "finite");
+  CheckNumber("unselected_word", o.unselected_word, "", o.unselected_word >= 0 && o.unselected_word <= 1, "in [0, 1]");
+  CheckNumber("unselected_bit", o.unselected_bit, "", o.unselected_bit >= 0 && o.unselected_bit <= 1, "in [0, 1]");
+  CheckWires(kOp, o.wires);
   if (o.first_device < 0) Invalid(kOp, "first_device (", o.first_device, ") must be at least 0");
 }
 
@@ -80,46 +80,38 @@ void CheckDevices(const DeviceView& devices, const double* target, const uint8_t
   }
 }
 
-// Whether half of every pulse leaves every device as it is, whatever state programming brings it into, and g is what
-// the states say: pulses then reach no cell but their own.
+// Whether the other cells' part of every pulse leaves every device as it is, whatever state programming brings it into,
+// and g is what the states say: pulses then reach no cell but their own.
 template <class M>
-bool HalfPulsesHold(const DeviceView& devices, const ProgramOptions& o) {
-  const double half[] = {0.5 * o.positive_voltage, 0.5 * o.negative_voltage,
-                         0.5 * (o.positive_voltage + o.force_voltage), 0.5 * (o.negative_voltage - o.force_voltage), 0};
-  const bool shared = IsShared<M>(devices);
-  typename M::Params p{};
-  typename M::Drive drives[std::size(half)];
-  for (int64_t device = 0; device < devices.size; ++device) {
-    if (device == 0 || !shared) {
-      p = ParamsOf<M>(devices, device);
-      for (size_t k = 0; k < std::size(half); ++k) {
-        drives[k] = M::MakeDrive(p, half[k], o.dt);
-        if (!M::Holds(p, drives[k])) return false;
-      }
+bool NeighboursHold(const DeviceView& devices, const ProgramOptions& o) {
+  std::vector<double> volts = {0};
+  for (const double part : {1 - o.unselected_bit, o.unselected_word, o.unselected_word - o.unselected_bit}) {
+    for (const double raised : {0.0, o.force_voltage}) {
+      volts.push_back(part * (o.positive_voltage + raised));
+      volts.push_back(part * (o.negative_voltage - raised));
     }
-    if (IsStuck(devices, device)) continue;
-    const auto before = LoadState<M>([&](size_t i) { return devices.state[i][device]; });
-    auto s = before;
-    M::Advance(p, drives[0], s, M::Current(p, drives[0], s), 0);
-    if (std::memcmp(&s, &before, sizeof s) != 0) return false;  // a state beyond its bounds moves at any voltage
-    const double g = M::Conductance(p, s);
-    if (ConductanceOf(devices, device) != (devices.g.f32 != nullptr ? static_cast<float>(g) : g)) return false;
   }
-  return true;
+  return AllHold<M>(devices, 0, devices.size, volts, o.dt) && AllSettled<M>(devices, 0, devices.size, o.dt);
 }
 
-// Collects the pulses of one cell as runs of equal ones, and applies half of each to the cell's neighbours. These do
-// not influence the cell, so that its pulses may come first and theirs in long trains.
+// Collects the pulses of one cell as runs of equal ones, and applies to every other cell of the tile its part of them.
+// With ideal wires these do not influence the cell, so that its pulses may come first and theirs in long trains.
 class Neighbours final : public PulseSink {
  public:
   Neighbours(int model, const ProgramJob& job, const TileShape& shape) : model_(model), job_(job), shape_(shape) {}
 
   void Begin(int64_t cell, int64_t sample) {
-    const int64_t first = cell / shape_.cols * shape_.cols;
-    const int64_t tile = cell / (shape_.rows * shape_.cols) * (shape_.rows * shape_.cols);
-    cells_.clear();
-    for (int64_t other = first; other < first + shape_.cols; ++other) Take(cell, other);
-    for (int64_t row = 0; row < shape_.rows; ++row) Take(cell, tile + row * shape_.cols + cell % shape_.cols);
+    const ProgramOptions& o = job_.options;
+    const int64_t cols = shape_.cols, row = cell / cols % shape_.rows, col = cell % cols;
+    groups_.clear();
+    for (int64_t i = 0; i < shape_.rows; ++i) {
+      const double word = i == row ? 1 : o.unselected_word;
+      const bool whole = word != o.unselected_bit;  // else only the cell in the pulsed column sees a voltage
+      for (int64_t j = whole ? 0 : col; j < (whole ? cols : col + 1); ++j) {
+        const int64_t other = cell + (i - row) * cols + (j - col);
+        if (other != cell) Take(word - (j == col ? 0 : o.unselected_bit), other);
+      }
+    }
     sample_ = sample;
     pulses_ = 0;
   }
@@ -134,25 +126,39 @@ class Neighbours final : public PulseSink {
   }
 
   void Flush() {
-    Kernels().disturb(model_, job_, cells_.data(), static_cast<int64_t>(cells_.size()), runs_.data(),
-                      static_cast<int64_t>(runs_.size()), sample_);
+    for (const Group& group : groups_) {
+      ActiveProgramKernels().disturb(model_, job_, group.cells.data(), static_cast<int64_t>(group.cells.size()),
+                                     group.part, runs_.data(), static_cast<int64_t>(runs_.size()), sample_);
+    }
     sample_ += pulses_ * (job_.options.on_samples + job_.options.off_samples);
     pulses_ = 0;
     runs_.clear();
   }
 
+  double Share(double) override { return 1; }
+
   // Noise draws of the tile so far.
   int64_t sample() const { return sample_; }
 
  private:
-  void Take(int64_t cell, int64_t other) {
-    if (other != cell && job_.options.neighbours && !IsStuck(job_.devices, other)) cells_.push_back(other);
+  // Cells that see the same part of pulses.
+  struct Group {
+    double part;
+    std::vector<int64_t> cells;
+  };
+
+  void Take(double part, int64_t cell) {
+    if (part == 0 || IsStuck(job_.devices, cell)) return;
+    for (Group& group : groups_) {
+      if (group.part == part) return group.cells.push_back(cell);
+    }
+    groups_.push_back({part, {cell}});
   }
 
   int model_;
   const ProgramJob& job_;
   TileShape shape_;
-  std::vector<int64_t> cells_;
+  std::vector<Group> groups_;
   std::vector<PulseRun> runs_;
   int64_t pulses_ = 0;  // in runs_
   int64_t sample_ = 0;
@@ -166,7 +172,7 @@ void ProgramTile(int model, const ProgramJob& job, const TileShape& shape, int64
   for (int64_t cell = tile * size; cell < (tile + 1) * size; ++cell) {
     if (selected[cell] == 0 || IsStuck(job.devices, cell)) continue;
     neighbours.Begin(cell, sample);
-    Kernels().write(model, job, &cell, 1, sample, &neighbours);
+    ActiveProgramKernels().write(model, job, &cell, 1, sample, &neighbours);
     neighbours.Flush();
     sample = neighbours.sample();
   }
@@ -189,7 +195,59 @@ void Conclude(const ProgramJob& job, const uint8_t* selected) {
   }
 }
 
+// Copies of columns, to be put back.
+class Copies {
+ public:
+  void Keep(void* column, size_t bytes) {
+    const char* data = static_cast<const char*>(column);
+    kept_.push_back({column, std::vector<char>(data, data + bytes)});
+  }
+  void PutBack() const {
+    for (const auto& [column, data] : kept_) std::copy(data.begin(), data.end(), static_cast<char*>(column));
+  }
+
+ private:
+  std::vector<std::pair<void*, std::vector<char>>> kept_;
+};
+
+// All that programming changes.
+template <class M>
+Copies CopiesOf(const DeviceView& devices, const ProgramReport& report) {
+  const size_t n = static_cast<size_t>(devices.size);
+  Copies copies;
+  for (int i = 0; i < kStateCount<M>; ++i) copies.Keep(devices.state[i], n * sizeof(double));
+  if (devices.g.f32 != nullptr) copies.Keep(devices.g.f32, n * sizeof(float));
+  if (devices.g.f64 != nullptr) copies.Keep(devices.g.f64, n * sizeof(double));
+  copies.Keep(report.pulses, n * sizeof(int64_t));
+  copies.Keep(report.outcome, n * sizeof(Outcome));
+  copies.Keep(report.forced, n * sizeof(int64_t));
+  return copies;
+}
+
+template <class Real>
+void CheckCircuit(Real* g, const TileShape& shape) {
+  if (g != nullptr) CheckConductances(kOp, GridView<const Real>(g, shape.tiles, shape.rows, shape.cols));
+}
+
+// A circuit that is not solved must leave no half of a write.
+template <class M>
+void ProgramSolved(int model, const ProgramJob& job, const TileShape& shape, const uint8_t* selected) {
+  CheckCircuit(job.devices.g.f32, shape);
+  CheckCircuit(job.devices.g.f64, shape);
+  const Copies before = CopiesOf<M>(job.devices, job.report);
+  try {
+    ParallelFor(shape.tiles, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t tile = begin; tile < end; ++tile) ProgramSolvedTile(model, job, shape, tile, selected);
+    });
+  } catch (...) {
+    before.PutBack();
+    throw;
+  }
+}
+
 }  // namespace
+
+const ProgramKernels& ActiveProgramKernels() { return Select(baseline::kProgram, avx2::kProgram, avx512::kProgram); }
 
 void Program(const std::string& model, const DeviceView& devices, const TileShape& shape, const double* target,
              const uint8_t* selected, const ProgramOptions& options, const ProgramReport& report) {
@@ -201,15 +259,22 @@ void Program(const std::string& model, const DeviceView& devices, const TileShap
     CheckProgramOptions(options);
     CheckParams(kOp, model, devices);
     CheckDevices<M>(devices, target, selected);
-    const ProgramJob job{devices, target, options, report, AnyNoise<M>(devices), Seconds};
+    const Wires& wires = options.wires;
+    const bool solved = options.floating || wires.word > 0 || wires.bit > 0 || wires.source > 0 || wires.load > 0;
+    const ProgramJob job{devices, target, options, report, AnyNoise<M>(devices), solved, Seconds};
+    if (solved) {
+      ProgramSolved<M>(index, job, shape, selected);
+      Conclude(job, selected);
+      return;
+    }
     std::vector<int64_t> cells;
     for (int64_t cell = 0; cell < devices.size; ++cell) {
       if (selected[cell] != 0 && !IsStuck(devices, cell)) cells.push_back(cell);
     }
-    const auto independent = [&] { return cells.size() > 1 && !job.noise && HalfPulsesHold<M>(devices, options); };
+    const auto independent = [&] { return cells.size() > 1 && !job.noise && NeighboursHold<M>(devices, options); };
     if (!options.neighbours || independent()) {
       ParallelFor(static_cast<int64_t>(cells.size()), kCellsPerTask, [&](int64_t begin, int64_t end) {
-        Kernels().write(index, job, cells.data() + begin, end - begin, 0, nullptr);
+        ActiveProgramKernels().write(index, job, cells.data() + begin, end - begin, 0, nullptr);
       });
     } else {
       ParallelFor(shape.tiles, 1, [&](int64_t begin, int64_t end) {

@@ -1,11 +1,15 @@
 // Write-verify programming of passive crossbars by voltage pulses.
 //
-// A cell is read, pulsed towards its target, read again, until it is near enough or given up. Every other cell of its
-// word line and of its bit line in the same tile sees half of each pulse, as in the V/2 scheme with ideal wires.
+// A cell is read, pulsed towards its target, read again, until it is near enough or given up. A pulse of V volts puts its
+// word line at V and its bit line at 0 V. The other lines of the tile are held at parts of V, or open, so that other
+// cells see a part of the pulse, too. With ideal wires and no open line that part follows from a cell's row and column;
+// else all device voltages of the tile are solved for the conductances before each pulse, and the pulsed cell sees less
+// than V itself.
 #ifndef MEMTORCH_ENGINE_PROGRAM_H_
 #define MEMTORCH_ENGINE_PROGRAM_H_
 
 #include "engine/device_array.h"
+#include "engine/grid/grid.h"
 
 namespace memtorch {
 
@@ -36,7 +40,12 @@ struct ProgramOptions {
   double force_rel_tol = 0.1;
   double positive_threshold = 0;
   double negative_threshold = 0;
-  bool neighbours = true;    // whether the other cells of row and column see half of each pulse
+  // Potentials of the other lines in parts of the pulse's voltage, in [0, 1]: V/2 has 1/2 and 1/2, V/3 has 1/3 and 2/3.
+  double unselected_word = 0.5;
+  double unselected_bit = 0.5;
+  bool floating = false;     // they are open instead
+  Wires wires;               // driven and sensed at one end
+  bool neighbours = true;    // whether the other cells feel pulses
   uint64_t seed = 0;         // key of the noise draws, with the cell and the tile's count of samples so far
   int64_t first_device = 0;  // index of the view's first device in those keys
 };
@@ -59,11 +68,12 @@ struct ProgramReport {
 };
 
 // Programs the cells where `selected` [size] is not 0 to `target` [size] siemens (read there only), row-major within a
-// tile; tiles are independent of each other and run in parallel. The results depend on neither the number of threads
-// nor the instruction set, as long as no cell times out.
+// tile; tiles are independent of each other and run in parallel. The results do not depend on the number of threads, as
+// long as no cell times out; nor, where no voltages are solved, on the instruction set.
 //
-// Throws std::invalid_argument naming the argument before anything is changed; targets must be within [1/r_off, 1/r_on]
-// of their device up to the rounding of float32.
+// Throws std::invalid_argument naming the argument; targets must be within [1/r_off, 1/r_on] of their device up to the
+// rounding of float32. Throws std::runtime_error if a circuit is not solved to 1e-10 of its largest device current.
+// Nothing has changed then.
 void Program(const std::string& model, const DeviceView& devices, const TileShape& shape, const double* target,
              const uint8_t* selected, const ProgramOptions& options, const ProgramReport& report);
 

@@ -2,142 +2,19 @@
 
 #include <cstring>
 #include <type_traits>
-#include <utility>
 
 #include "engine/device_model.h"
 #include "engine/devices/models.h"
 #include "engine/lanes.h"
 #include "engine/math.h"
-#include "engine/random.h"
+#include "engine/program_lanes.h"
 
 namespace memtorch {
 namespace MT_ISA {
 namespace {
 
-// Samples between looks whether anything still moves, and about as many between looks at the clock.
-constexpr int64_t kSamplesPerLook = 16;
+// Samples between looks at the clock, about.
 constexpr int64_t kSamplesPerClock = 64;
-
-MT_HD int Filled(int lanes) { return (lanes + kWidth - 1) / kWidth * kWidth; }
-
-// Which cells a block holds; lanes beyond them copy the last.
-struct CellSpan {
-  const int64_t* cells;
-  int devices;
-  int filled;
-
-  MT_HD CellSpan(const int64_t* list, int64_t n)
-      : cells(list), devices(static_cast<int>(n < kLanes ? n : kLanes)), filled(Filled(devices)) {}
-  MT_HD int64_t Device(int lane) const { return cells[lane < devices ? lane : devices - 1]; }
-};
-
-// Drives lie in columns like states: they are structs of doubles only.
-template <class M>
-constexpr int kDriveFields = sizeof(typename M::Drive) / sizeof(double);
-
-template <class M, size_t... i>
-MT_HD typename M::Drive DriveFrom(const LaneColumn* columns, int lane, std::index_sequence<i...>) {
-  return {columns[i][lane]...};
-}
-
-template <class M>
-MT_HD void StoreDrive(const typename M::Drive& drive, LaneColumn* columns, int lane) {
-  double fields[kDriveFields<M>];
-  memcpy(fields, &drive, sizeof fields);
-  for (int i = 0; i < kDriveFields<M>; ++i) columns[i][lane] = fields[i];
-}
-
-// One sample of one lane.
-template <class M, class Params>
-MT_HD void AdvanceLane(const Params& params, const LaneColumn* drive, int lane, LaneColumn* states,
-                       const double* normals, double* currents) {
-  const typename M::Params& p = params.At(lane);
-  const typename M::Drive d = DriveFrom<M>(drive, lane, std::make_index_sequence<kDriveFields<M>>());
-  typename M::State s = LoadState<M>(LaneSource{states, lane});
-  currents[lane] = Step<M>(p, d, s, currents[lane], normals[lane]);
-  StoreState<M>(s, LaneSink{states, lane});
-}
-
-// One sample of all lanes. A function of its own: where it is inlined into a larger one, GCC does not vectorise it.
-template <class M, class Params>
-__attribute__((noinline)) void AdvanceLanes(const Params& params, const LaneColumn* drive, const double* normals,
-                                            int filled, LaneColumn* states, double* currents) {
-#pragma omp simd
-  for (int lane = 0; lane < filled; ++lane) AdvanceLane<M>(params, drive, lane, states, normals, currents);
-}
-
-// The conductance of a lane as g stores it.
-template <class M, class Real, class Params>
-MT_HD double StoredConductance(const Params& params, const LaneColumn* states, int lane) {
-  return static_cast<double>(
-      static_cast<Real>(M::Conductance(params.At(lane), LoadState<M>(LaneSource{states, lane}))));
-}
-
-// math.isclose of Python.
-MT_HD bool Near(double a, double b, double rel_tol) { return Abs(a - b) <= rel_tol * Max(Abs(a), Abs(b)); }
-
-// Devices side by side that get pulses, each lane at its own voltage.
-template <class M, class Params>
-struct PulsedLanes {
-  using States = LaneColumn[kStateCount<M>];
-  using Drives = LaneColumn[kDriveFields<M>];
-
-  Params params;
-  alignas(64) States states;
-  alignas(64) Drives on;    // at the voltage of the pulse
-  alignas(64) Drives rest;  // at 0 V
-  alignas(64) LaneColumn currents;
-  alignas(64) LaneColumn normals = {};
-  uint64_t stream[kLanes];  // of the noise draws
-  uint64_t sample[kLanes];  // index of the next noise draw
-
-  template <class AnySpan>
-  PulsedLanes(const ProgramJob& job, const AnySpan& span, int64_t first_sample) : params(job.devices, span) {
-    LoadStates<M>(job.devices, span, states);
-    for (int lane = 0; lane < span.filled; ++lane) {
-      StoreDrive<M>(M::MakeDrive(params.At(lane), 0, job.options.dt), rest, lane);
-      stream[lane] = static_cast<uint64_t>(job.options.first_device + span.Device(lane));
-      sample[lane] = static_cast<uint64_t>(first_sample);
-    }
-  }
-
-  // One pulse on lanes [0, live).
-  void Pulse(const ProgramJob& job, int live) {
-    for (int lane = 0; lane < Filled(live); ++lane) currents[lane] = 0;
-    Hold(job, on, job.options.on_samples, live);
-    Hold(job, rest, job.options.off_samples, live);
-  }
-
-  bool StatesEqual(const States& old, int live) const {
-    for (int i = 0; i < kStateCount<M>; ++i) {
-      if (memcmp(old[i], states[i], live * sizeof(double)) != 0) return false;
-    }
-    return true;
-  }
-
- private:
-  // A number of samples at constant voltages. Once a sample changes nothing, to the last bit, no later one will.
-  void Hold(const ProgramJob& job, const Drives& drive, int64_t samples, int live) {
-    const int filled = Filled(live);
-    alignas(64) States old_states;
-    alignas(64) LaneColumn old_currents;
-    for (int64_t t = 0; t < samples; ++t) {
-      const bool looks = !job.noise && t % kSamplesPerLook == kSamplesPerLook - 1;
-      if (looks) {
-        memcpy(old_states, states, sizeof states);
-        memcpy(old_currents, currents, sizeof currents);
-      }
-      if (job.noise) Draw(job.options.seed, filled);
-      AdvanceLanes<M>(params, drive, normals, filled, states, currents);
-      if (looks && StatesEqual(old_states, live) && memcmp(old_currents, currents, live * sizeof(double)) == 0) return;
-    }
-  }
-
-  void Draw(uint64_t seed, int filled) {
-#pragma omp simd
-    for (int lane = 0; lane < filled; ++lane) normals[lane] = Normal(seed, stream[lane], sample[lane]++);
-  }
-};
 
 // Cells that are being written, one per lane; a lane that is done takes the next cell of the list.
 template <class M, class Params, class Real>
@@ -154,7 +31,7 @@ class Writer {
         lanes_(job, span_, sample),
         live_(span_.devices),
         next_(live_),
-        remembers_(!job.noise && o_.on_samples + o_.off_samples > kSamplesPerLook) {}
+        remembers_(!job.noise && !job.solved && o_.on_samples + o_.off_samples > kSamplesPerLook) {}
 
   void Run() {
     for (int lane = 0; lane < span_.filled; ++lane) Begin(lane, span_.Device(lane));
@@ -168,6 +45,7 @@ class Writer {
       }
       if (live_ == 0) return;
       if (remembers_) memcpy(before_[round % 2], lanes_.states, sizeof lanes_.states);
+      if (job_.solved) Load(0, volts_[0] * sink_->Share(g_[0]));
       lanes_.Pulse(job_, live_);
 #pragma omp simd
       for (int lane = 0; lane < live_; ++lane) Verify(lane);
@@ -271,8 +149,13 @@ class Writer {
     }
     if (v == volts_[lane]) return true;
     volts_[lane] = v;
-    StoreDrive<M>(M::MakeDrive(lanes_.params.At(lane), v, o_.dt), lanes_.on, lane);
+    if (!job_.solved) Load(lane, v);
     return true;
+  }
+
+  // Gives a lane the voltage of its next pulse.
+  void Load(int lane, double v) {
+    StoreDrive<M>(M::MakeDrive(lanes_.params.At(lane), v, o_.dt), lanes_.on, lane);
   }
 
   // Whether the last two pulses have brought a lane back to where it was, as they will for ever: it misses its target
@@ -358,7 +241,8 @@ class Writer {
 };
 
 template <class M, class Params, class Real>
-void DisturbBlock(const ProgramJob& job, const CellSpan& span, const PulseRun* runs, int64_t count, int64_t sample) {
+void DisturbBlock(const ProgramJob& job, const CellSpan& span, double part, const PulseRun* runs, int64_t count,
+                  int64_t sample) {
   using Lanes = PulsedLanes<M, Params>;
   Lanes lanes(job, span, sample);
   // States before the last two runs. A cell that misses its target between two pulses makes trains that alternate, and
@@ -373,7 +257,7 @@ void DisturbBlock(const ProgramJob& job, const CellSpan& span, const PulseRun* r
     }
     memcpy(before[k % 2], lanes.states, sizeof lanes.states);
     for (int lane = 0; lane < span.filled; ++lane) {
-      StoreDrive<M>(M::MakeDrive(lanes.params.At(lane), 0.5 * run->v, job.options.dt), lanes.on, lane);
+      StoreDrive<M>(M::MakeDrive(lanes.params.At(lane), part * run->v, job.options.dt), lanes.on, lane);
     }
     alignas(64) typename Lanes::States old;
     for (int64_t pulse = 0; pulse < run->pulses; ++pulse) {
@@ -383,16 +267,18 @@ void DisturbBlock(const ProgramJob& job, const CellSpan& span, const PulseRun* r
         break;  // pulses start without current: no later one moves
     }
   }
-  for (int lane = 0; lane < span.devices; ++lane) {
-    const int64_t cell = span.cells[lane];
-    for (int i = 0; i < kStateCount<M>; ++i) job.devices.state[i][cell] = lanes.states[i][lane];
-    const double g = StoredConductance<M, Real>(lanes.params, lanes.states, lane);
-    if constexpr (std::is_same_v<Real, float>) {
-      job.devices.g.f32[cell] = static_cast<float>(g);
-    } else {
-      job.devices.g.f64[cell] = g;
-    }
+  StoreLanes<M, Real>(lanes, span, job.devices);
+}
+
+template <class M, class Params, class Real>
+bool PulseBlock(const ProgramJob& job, const CellSpan& span, const double* volts, int64_t sample) {
+  PulsedLanes<M, Params> lanes(job, span, sample);
+  for (int lane = 0; lane < span.filled; ++lane) {
+    const double v = volts[lane < span.devices ? lane : span.devices - 1];
+    StoreDrive<M>(M::MakeDrive(lanes.params.At(lane), v, job.options.dt), lanes.on, lane);
   }
+  lanes.Pulse(job, span.devices);
+  return StoreLanes<M, Real>(lanes, span, job.devices);
 }
 
 // Calls visit with values of the model, the parameters' type and the conductances' type.
@@ -418,20 +304,32 @@ void WriteCells(int model, const ProgramJob& job, const int64_t* cells, int64_t 
   });
 }
 
-void DisturbCells(int model, const ProgramJob& job, const int64_t* cells, int64_t n, const PulseRun* runs,
+void DisturbCells(int model, const ProgramJob& job, const int64_t* cells, int64_t n, double part, const PulseRun* runs,
                   int64_t count, int64_t sample) {
   if (count == 0) return;
   WithTypes(model, job.devices, [&](auto m, auto params, auto real) {
     for (int64_t first = 0; first < n; first += kLanes) {
       DisturbBlock<decltype(m), typename decltype(params)::type, typename decltype(real)::type>(
-          job, CellSpan(cells + first, n - first), runs, count, sample);
+          job, CellSpan(cells + first, n - first), part, runs, count, sample);
     }
   });
 }
 
+bool PulseCells(int model, const ProgramJob& job, const int64_t* cells, int64_t n, const double* volts,
+                int64_t sample) {
+  bool moved = false;
+  WithTypes(model, job.devices, [&](auto m, auto params, auto real) {
+    for (int64_t first = 0; first < n; first += kLanes) {
+      moved |= PulseBlock<decltype(m), typename decltype(params)::type, typename decltype(real)::type>(
+          job, CellSpan(cells + first, n - first), volts + first, sample);
+    }
+  });
+  return moved;
+}
+
 }  // namespace
 
-const ProgramKernels kProgram = {WriteCells, DisturbCells};
+const ProgramKernels kProgram = {WriteCells, DisturbCells, PulseCells};
 
 }  // namespace MT_ISA
 }  // namespace memtorch

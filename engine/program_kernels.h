@@ -15,6 +15,7 @@ struct ProgramJob {
   ProgramOptions options;
   ProgramReport report;
   bool noise;           // some device reads its normal draws
+  bool solved;          // cells see what is left of a pulse's voltage at their place in the tile
   double (*seconds)();  // a clock that never goes back
 };
 
@@ -26,6 +27,9 @@ struct PulseRun {
 
 // Where the pulses that a cell gets are reported, each as it is applied.
 struct PulseSink {
+  // Called before each pulse of a solved job: the voltage that the cell, which now has a conductance of g siemens, sees
+  // in parts of the pulse's.
+  virtual double Share(double g) = 0;
   virtual void Add(double v) = 0;
 
  protected:
@@ -34,11 +38,13 @@ struct PulseSink {
 
 struct ProgramKernels {
   // Write-verifies cells that do not influence each other; nothing else moves. sample: of the noise draws at each cell's
-  // first sample. sink: receives the pulses, or null; REQUIRES n == 1 if given.
+  // first sample. sink: receives the pulses, or null; REQUIRES n == 1 if given, and given if the job is solved.
   void (*write)(int model, const ProgramJob& job, const int64_t* cells, int64_t n, int64_t sample, PulseSink* sink);
-  // Applies half the voltage of `count` runs to every cell. The first sample is that of the noise draws.
-  void (*disturb)(int model, const ProgramJob& job, const int64_t* cells, int64_t n, const PulseRun* runs,
+  // Applies a part of the voltage of `count` runs to every cell. The first sample is that of the noise draws.
+  void (*disturb)(int model, const ProgramJob& job, const int64_t* cells, int64_t n, double part, const PulseRun* runs,
                   int64_t count, int64_t sample);
+  // One pulse on every cell, each at its own voltage [n]. Returns whether a conductance has moved.
+  bool (*pulse)(int model, const ProgramJob& job, const int64_t* cells, int64_t n, const double* volts, int64_t sample);
 };
 
 namespace baseline {
@@ -50,6 +56,9 @@ extern const ProgramKernels kProgram;
 namespace avx512 {
 extern const ProgramKernels kProgram;
 }
+
+// Those of the best instruction set.
+const ProgramKernels& ActiveProgramKernels();
 
 }  // namespace memtorch
 

@@ -143,6 +143,31 @@ class ProgramOptions:
     def negative_threshold(self, arg: float, /) -> None: ...
 
     @property
+    def unselected_word(self) -> float: ...
+
+    @unselected_word.setter
+    def unselected_word(self, arg: float, /) -> None: ...
+
+    @property
+    def unselected_bit(self) -> float: ...
+
+    @unselected_bit.setter
+    def unselected_bit(self, arg: float, /) -> None: ...
+
+    @property
+    def floating(self) -> bool: ...
+
+    @floating.setter
+    def floating(self, arg: bool, /) -> None: ...
+
+    @property
+    def wires(self) -> list[float]:
+        """Resistances, ohm: word, bit, source, load."""
+
+    @wires.setter
+    def wires(self, arg: Sequence[float], /) -> None: ...
+
+    @property
     def neighbours(self) -> bool: ...
 
     @neighbours.setter

@@ -128,6 +128,8 @@ class MemristiveLayer(PatchedLayer):
                 tile_shape=options.tile_shape,
                 use_bindings=options.use_bindings,
                 random_crossbar_init=options.random_crossbar_init,
+                source_resistance=options.source_resistance,
+                line_resistance=options.line_resistance,
             )
             self.crossbars = nn.ModuleList(crossbars)
             self.transform_output = LinearTransfer(self._nominal_gain(targets[0]))

@@ -124,6 +124,8 @@ class PatchedLayer(nn.Module):
         ]
         for part, options in changed:
             part.options = options
+        for crossbar in cast(Any, self.crossbars):
+            crossbar.wires = self.options.wires
 
 
 def _option_property(name: str, meaning: str) -> property:

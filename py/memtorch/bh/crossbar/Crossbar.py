@@ -71,6 +71,8 @@ class Crossbar(WiredTiles, nn.Module):
         r_off_mean: r_off likewise.
         time_series_resolution: Time between voltage samples (s).
         programming_report: How the last programming by pulses went, device by device; None after an exact write.
+        wires: Resistances that ``naive_program`` meets unless it is given others; None: ideal wires. Reads take theirs
+            as arguments.
 
     Raises:
         InvalidArgument: Not a device model, or a parameter or shape out of range.
@@ -78,6 +80,7 @@ class Crossbar(WiredTiles, nn.Module):
 
     devices: DeviceArray | ObjectArray
     programming_report: ProgrammingReport | None
+    wires: Wires | None = None
 
     def __init__(
         self,
@@ -238,7 +241,7 @@ class Crossbar(WiredTiles, nn.Module):
             used, wanted = self._in_cells(torch.ones_like(targets)) != 0, self._in_cells(targets)
             wanted = torch.minimum(torch.maximum(wanted, low.cpu()), high.cpu())
             op = "write_conductance_matrix"
-            self.programming_report = program_matrix(op, self.devices, wanted, used, routine, params)
+            self.programming_report = program_matrix(op, self.devices, wanted, used, routine, params, self.wires)
             return
         for point, row, column in self._used_cells():
             target = min(max(float(targets[row, column]), float(low[point])), float(high[point]))
@@ -351,6 +354,9 @@ def init_crossbar(
     use_bindings: bool = True,
     cuda_malloc_heap_size: int | None = 50,
     random_crossbar_init: bool = False,
+    *,
+    source_resistance: float | tuple[float, float] | None = None,
+    line_resistance: float | tuple[float, float] | None = None,
 ) -> tuple[list[Crossbar], Callable[..., Any]]:
     """Builds the crossbars of a weight tensor and writes them.
 
@@ -369,6 +375,8 @@ def init_crossbar(
         use_bindings: Accepted for compatibility, without effect.
         cuda_malloc_heap_size: Accepted for compatibility, without effect.
         random_crossbar_init: Devices start at random conductances before they are written.
+        source_resistance: Of the crossbars' ``wires``, which pulses meet: see ``naive_program``.
+        line_resistance: Likewise.
 
     Returns:
         The crossbars ([positive, negative], or one), and ``out(crossbars, operation, **kwargs)``, which gives
@@ -384,6 +392,7 @@ def init_crossbar(
         invalid(op, "scheme", scheme, f"be one of {', '.join(map(str, Scheme))}")
     if not callable(mapping_routine):
         invalid(op, "mapping_routine", mapping_routine, "be a function")
+    wires = Wires.parse(op, source_resistance, line_resistance)
     reference = _reference_device(op, memristor_model, memristor_model_params)
     mapped = mapping_routine(weights, reference.r_on, reference.r_off, scheme=scheme, p_l=p_l)
     double = scheme is Scheme.DoubleColumn
@@ -402,6 +411,7 @@ def init_crossbar(
             cuda_malloc_heap_size,
             random_crossbar_init,
         )
+        crossbar.wires = wires
         crossbar.write_conductance_matrix(target, transistor, programming_routine, programming_routine_params)
         crossbars.append(crossbar)
     if double:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import functools
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ from memtorch.bh.crossbar._programming import (
     pulse_samples,
     warn_of_failures,
 )
+from memtorch.bh.crossbar._wires import Wires
 
 __all__ = ["gen_programming_signal", "naive_program"]
 
@@ -84,11 +87,25 @@ def naive_program(
     *,
     force_adjustment_voltage: float = 0.0,
     time_series_resolution: float | None = None,
+    bias_scheme: str = "V/2",
+    source_resistance: float | tuple[float, float] | None = None,
+    line_resistance: float | tuple[float, float] | None = None,
 ) -> Any:
     """Programs one device by pulses: reads it, pulses it towards the target, and reads again, until it is near enough.
 
-    The sign of a pulse follows from the model's ``polarity``. The other devices of its row and of its column, in the
-    same tile, see half of every pulse. ``crossbar.programming_report`` tells for every device how it went; a device
+    The sign of a pulse follows from the model's ``polarity``. A pulse of V volts puts the device's word line at V and its
+    bit line at 0 V; ``bias_scheme`` says where the other lines of the tile are, and so what the other devices see:
+
+    * ``"V/2"``: all at V/2. Devices of the same row or column see V/2, all others nothing.
+    * ``"V/3"``: word lines at V/3, bit lines at 2 V/3. Devices of the same row or column see V/3, all others -V/3.
+    * ``"floating"``: open. What the devices see is solved, from the currents that sneak through them.
+
+    That is with ideal wires. With resistive ones the voltages across all devices of the tile are solved for their
+    conductances before each pulse, and the programmed device, too, sees less than V; currents are g V. A solution costs
+    some tens of microseconds for 32x32 devices and a millisecond for 128x128. It is not repeated while no conductance
+    changes, and two serve a device as long as only its own does. The device is read without wires, between pulses.
+
+    ``crossbar.programming_report`` tells for every device how it went; a device
     that did not get there is warned about. Every built-in model has a set of pulses that reaches its whole range:
     ``naive_program(crossbar, point, g, **VTEAM.programming_params)``.
 
@@ -99,7 +116,7 @@ def naive_program(
         rel_tol: The device is near enough if ``math.isclose(conductance, device.g, rel_tol=rel_tol)``.
         pulse_duration: Duration of a pulse (s), a multiple of the time step.
         refactory_period: Time at 0 V after each pulse (s), likewise.
-        pos_voltage_level: Voltage of positive pulses (V).
+        pos_voltage_level: Voltage of positive pulses (V), that of the driver. So are those below.
         neg_voltage_level: Voltage of negative pulses (V).
         timeout: Computing time (s) after which the device is given up.
         force_adjustment: Step (S) towards the target, not past it, by which a stuck device is moved: one that a pulse
@@ -108,16 +125,22 @@ def naive_program(
         force_adjustment_pos_voltage_threshold: Devices are forced after pulses of at least this voltage (V) ...
         force_adjustment_neg_voltage_threshold: ... or of at most this one (V).
         failure_iteration_threshold: Number of pulses after which the device is given up.
-        simulate_neighbours: Simulate the half-selected devices.
+        simulate_neighbours: Simulate what pulses do to the other devices of the tile. Without it they hold still, but
+            wires and open lines still decide what the programmed device sees.
         force_adjustment_voltage: Above 0: a stuck device is not moved by ``force_adjustment``, but pulsed at a voltage
             that much (V) larger until it moves.
         time_series_resolution: Time step of the pulses (s); None: that of the devices.
+        bias_scheme: One of ``"V/2"``, ``"V/3"``, ``"floating"``.
+        source_resistance: Between a source and its line (ohm); a pair: at the word lines, at the bit lines.
+        line_resistance: Of a line between neighbouring cells (ohm); a pair: of word lines, of bit lines. If neither
+            resistance is given, those of ``crossbar.wires`` act: a layer's crossbars have the layer's.
 
     Returns:
         ``crossbar.devices``, as MemTorch 1.1.6.
 
     Raises:
         InvalidArgument: An argument out of range; nothing has then changed.
+        RuntimeError: A circuit was not solved to 1e-10 of its largest device current; nothing has then changed.
     """
     given = {name: value for name, value in locals().items() if name in _OPTIONS}
     op = "naive_program"
@@ -126,7 +149,8 @@ def naive_program(
         invalid(op, "crossbar", type(crossbar).__name__, "be a Crossbar")
     index = _check_point(op, point, tuple(devices.shape))
     device = devices[index]
-    pulses = Pulses.parse(op, given, getattr(device, "time_series_resolution", None))
+    step, wires = (getattr(of, name, None) for of, name in ((device, "time_series_resolution"), (crossbar, "wires")))
+    pulses = Pulses.parse(op, given, step, wires)
     target = check_target(op, conductance, float(device.r_on), float(device.r_off))
     report = getattr(crossbar, "programming_report", None)
     if report is None or tuple(report.outcome.shape) != tuple(devices.shape):
@@ -134,7 +158,8 @@ def naive_program(
     if isinstance(devices, DeviceArray):
         _program_tile(devices, index, target, pulses, report)
     else:
-        _record(report, index, program_device(devices, index, target, pulses))
+        with _unchanged_on_error(devices, pulses):
+            _record(report, index, program_device(devices, index, target, pulses))
     crossbar.programming_report = report
     chosen = torch.zeros(report.outcome.shape, dtype=torch.bool)
     chosen[index] = True
@@ -195,8 +220,34 @@ def programs_naively(routine: Any) -> bool:
     return routine is naive_program
 
 
+@contextlib.contextmanager
+def _unchanged_on_error(devices: Any, pulses: Pulses) -> Iterator[None]:
+    """Gives devices of a model in Python their state back if a circuit is not solved, as the engine does its own."""
+    restore = _restorer(devices) if pulses.solved else None
+    try:
+        yield
+    except BaseException:
+        if restore is not None:
+            restore()
+        raise
+
+
+def _restorer(devices: Any) -> Callable[[], Any]:
+    """What puts the devices back into their present state."""
+    if hasattr(devices, "state_dict"):
+        return functools.partial(devices.load_state_dict, copy.deepcopy(devices.state_dict()))
+    attributes = [(vars(device), copy.deepcopy(vars(device))) for device in devices.flat]
+    return lambda: [current.update(saved) for current, saved in attributes]
+
+
 def program_matrix(
-    op: str, devices: Any, targets: Tensor, used: Tensor, routine: Any, params: Mapping[str, Any]
+    op: str,
+    devices: Any,
+    targets: Tensor,
+    used: Tensor,
+    routine: Any,
+    params: Mapping[str, Any],
+    wires: Wires | None = None,
 ) -> ProgrammingReport:
     """Programs many devices as ``naive_program`` does one after the other, and warns once.
 
@@ -207,6 +258,7 @@ def program_matrix(
         used: Which devices to program [*shape], bool.
         routine: ``naive_program``, or a partial of it.
         params: Its keyword arguments.
+        wires: Those of the crossbar, which act if the keyword arguments have none.
 
     Returns:
         The report.
@@ -222,15 +274,16 @@ def program_matrix(
         invalid(op, "programming_routine_params", ", ".join(unknown), known)
     shape = tuple(devices.shape)
     first = devices[(0,) * len(shape)]
-    pulses = Pulses.parse(op, {**_OPTIONS, **given}, getattr(first, "time_series_resolution", None))
+    pulses = Pulses.parse(op, {**_OPTIONS, **given}, getattr(first, "time_series_resolution", None), wires)
     report = ProgrammingReport.empty(shape)
     if isinstance(devices, DeviceArray):
         tiles = math.prod(shape[:-2])
         wanted, selected = (column.reshape(-1).contiguous().numpy() for column in (targets, used))
         devices.program((tiles, *shape[-2:]), wanted, selected, report.columns(slice(None)), pulses)
     else:
-        for index in map(tuple, used.nonzero().tolist()):
-            _record(report, index, program_device(devices, index, targets[index].item(), pulses))
+        with _unchanged_on_error(devices, pulses):
+            for index in map(tuple, used.nonzero().tolist()):
+                _record(report, index, program_device(devices, index, targets[index].item(), pulses))
         _mark_disturbed(devices, targets, report, pulses)
     warn_of_failures(op, report, used, pulses.rel_tol)
     return report

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 
 from memtorch._errors import check_bool, check_float, check_int, invalid
+from memtorch.bh.crossbar._bias import Bias, TileVoltages, check_bias_scheme
+from memtorch.bh.crossbar._wires import Wires
 
 __all__ = ["Outcome", "ProgrammingReport", "Pulses", "program_device", "pulse_samples", "warn_of_failures"]
 
@@ -136,10 +138,20 @@ class Pulses:
     positive_threshold: float
     negative_threshold: float
     neighbours: bool
+    unselected_word: float
+    unselected_bit: float
+    floating: bool
+    wires: tuple[float, ...]
 
     @classmethod
-    def parse(cls, op: str, given: Mapping[str, Any], step: Any) -> Pulses:
-        """Checks arguments by their public names; ``step``: the devices' own time step (s).
+    def parse(cls, op: str, given: Mapping[str, Any], step: Any, own_wires: Wires | None = None) -> Pulses:
+        """Checks arguments by their public names.
+
+        Args:
+            op: The function that the user called.
+            given: All keyword arguments of ``naive_program``.
+            step: The devices' own time step (s).
+            own_wires: The wires of the crossbar, if neither resistance is given.
 
         Raises:
             InvalidArgument: One is out of range.
@@ -161,6 +173,9 @@ class Pulses:
         if not math.isfinite(max(positive, -negative) + force_voltage):
             invalid(op, "force_adjustment_voltage", force_voltage, "leave the raised voltages finite", "V")
         limit = given["failure_iteration_threshold"]
+        bias = check_bias_scheme(op, given["bias_scheme"])
+        resistances = given["source_resistance"], given["line_resistance"]
+        wires = own_wires if resistances == (None, None) else Wires.parse(op, *resistances)
         return cls(
             dt=dt,
             on_samples=on_samples,
@@ -176,7 +191,16 @@ class Pulses:
             positive_threshold=number("force_adjustment_pos_voltage_threshold", "V", None),
             negative_threshold=number("force_adjustment_neg_voltage_threshold", "V", None),
             neighbours=check_bool(op, "simulate_neighbours", given["simulate_neighbours"]),
+            unselected_word=bias.word,
+            unselected_bit=bias.bit,
+            floating=bias.floating,
+            wires=(0.0, 0.0, 0.0, 0.0) if wires is None else tuple(wires),
         )
+
+    @property
+    def solved(self) -> bool:
+        """Whether device voltages depend on the conductances."""
+        return self.floating or any(self.wires)
 
     def near(self, a: float, b: float) -> bool:
         """Whether two conductances (S) agree within ``rel_tol``."""
@@ -204,13 +228,32 @@ def check_target(op: str, conductance: Any, r_on: float, r_off: float) -> float:
     return target
 
 
-def _neighbours(devices: Any, point: Point) -> list[Any]:
-    """The other devices of the same column and of the same row, in the same tile."""
-    *tile, row, column = point
-    rows, columns = devices.shape[-2:]
-    others = [(*tile, i, column) for i in range(rows) if i != row]
-    others += [(*tile, row, j) for j in range(columns) if j != column]
-    return [devices[other] for other in others]
+class _PulsedTile:
+    """The devices of a tile while one of them is programmed, each under its part of every pulse."""
+
+    def __init__(self, devices: Any, point: Point, pulses: Pulses) -> None:
+        *tile, row, column = point
+        rows, columns = self._shape = tuple(devices.shape[-2:])
+        bias = Bias(pulses.unselected_word, pulses.unselected_bit, pulses.floating)
+        self._voltages = TileVoltages(self._shape, (row, column), bias, pulses.wires)
+        self._devices = {(i, j): devices[(*tile, i, j)] for i in range(rows) for j in range(columns)}
+        self._cell = row, column
+        self.device = self._devices[self._cell]
+        self.simulated = [self.device]
+        self._others: list[tuple[int, int]] = []
+        if pulses.neighbours:
+            parts = None if self._voltages.solved else self._voltages.of(None)
+            self._others = [c for c in self._devices if c != self._cell and (parts is None or parts[c] != 0)]
+            self.simulated += [self._devices[cell] for cell in self._others]
+
+    def pulse(self, signal: Any) -> None:
+        """Applies a pulse [samples] (V)."""
+        g = None
+        if self._voltages.solved:
+            g = np.array([float(device.g) for device in self._devices.values()]).reshape(self._shape)
+        parts = self._voltages.of(g)
+        for cell in (self._cell, *self._others):
+            self._devices[cell].simulate(parts[cell] * signal)
 
 
 @contextlib.contextmanager
@@ -242,13 +285,13 @@ def program_device(devices: Any, point: Point, target: float, pulses: Pulses) ->
     Returns:
         Pulses, final error, outcome, forced steps: see ``ProgrammingReport``.
     """
-    device = devices[point]
-    others = _neighbours(devices, point) if pulses.neighbours else []
+    tile = _PulsedTile(devices, point, pulses)
+    device = tile.device
     polarity = getattr(device, "polarity", 1)
     count = forced = 0
     raised = 0.0
     start = time.monotonic()
-    with _time_step([device, *others], pulses.dt):
+    with _time_step(tile.simulated, pulses.dt):
         while True:
             g = float(device.g)
             if pulses.near(target, g):
@@ -261,10 +304,7 @@ def program_device(devices: Any, point: Point, target: float, pulses: Pulses) ->
                 positive = (g < target) == (polarity > 0)
                 v = pulses.positive_voltage + raised if positive else pulses.negative_voltage - raised
                 forced += raised > 0
-                signal = pulses.signal(v)
-                device.simulate(signal)
-                for other in others:
-                    other.simulate(0.5 * signal)
+                tile.pulse(pulses.signal(v))
                 count += 1
                 raised = 0.0
                 if float(device.g) == g and _is_at_bound(device, g, v, pulses):
