@@ -53,6 +53,7 @@ class SolvedTile final : public PulseSink {
 
   // Another cell. All solutions start afresh, so that they do not depend on what was programmed before.
   void Begin(int64_t cell, int64_t sample) {
+    g_[at_] = ConductanceOf(job_.devices, first_ + at_);  // after the last pulse on the cell before
     at_ = cell - first_;
     sample_ = sample;
     has_near_ = has_far_ = false;
