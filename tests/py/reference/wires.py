@@ -51,8 +51,8 @@ def device_voltages(g, v_word, v_bit, word, bit, source, load):
 
     Args:
         g: Conductances (S) [rows, columns].
-        v_word: [rows], volts.
-        v_bit: [columns], volts.
+        v_word: [rows], volts; None: the driver is cut off.
+        v_bit: [columns], volts; None: likewise.
         word: Resistance of a word line segment (ohm).
         bit: Of a bit line segment.
         source: Between a driver and its word line.
@@ -67,8 +67,8 @@ def device_voltages(g, v_word, v_bit, word, bit, source, load):
     for a, b, siemens in listed:
         if siemens is None:
             nodes.join(a, b)
-    given = {("given", "word", i): v for i, v in enumerate(v_word)}
-    given |= {("given", "bit", j): v for j, v in enumerate(v_bit)}
+    given = {("given", "word", i): v for i, v in enumerate(v_word) if v is not None}
+    given |= {("given", "bit", j): v for j, v in enumerate(v_bit) if v is not None}
     names = {nodes.find(name) for a, b, _ in listed for name in (a, b)} - set(given)
     number = {name: k for k, name in enumerate(sorted(names, key=str))}
     matrix, right = np.zeros((len(number),) * 2), np.zeros(len(number))

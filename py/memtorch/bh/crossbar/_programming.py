@@ -47,8 +47,8 @@ class ProgrammingReport:
     Attributes:
         pulses: How many each got, int64.
         error: |target - g| / max(|target|, |g|) in the end, float64.
-        outcome: An ``Outcome`` each, uint8. Disturbed devices had converged before pulses on their row or column moved
-            them out of tolerance; faulty ones take no pulse.
+        outcome: An ``Outcome`` each, uint8. Disturbed devices had converged before pulses on others moved them out of
+            tolerance; faulty ones take no pulse.
         forced: Conductance steps, or pulses at a raised voltage, that got stuck devices going, int64.
     """
 
@@ -94,7 +94,7 @@ def warn_of_failures(op: str, report: ProgrammingReport, chosen: Tensor, rel_tol
         Outcome.PULSE_LIMIT: "reached failure_iteration_threshold",
         Outcome.TIMEOUT: "reached timeout",
         Outcome.FAULTY: "are faulty",
-        Outcome.DISTURBED: "were disturbed by pulses on their row or column",
+        Outcome.DISTURBED: "were disturbed by pulses on other devices",
     }
     counts = {reason: int((outcomes == outcome).sum()) for outcome, reason in reasons.items()}
     failed = sum(counts.values())
