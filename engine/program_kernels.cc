@@ -154,9 +154,7 @@ class Writer {
   }
 
   // Gives a lane the voltage of its next pulse.
-  void Load(int lane, double v) {
-    StoreDrive<M>(M::MakeDrive(lanes_.params.At(lane), v, o_.dt), lanes_.on, lane);
-  }
+  void Load(int lane, double v) { StoreDrive<M>(M::MakeDrive(lanes_.params.At(lane), v, o_.dt), lanes_.on, lane); }
 
   // Whether the last two pulses have brought a lane back to where it was, as they will for ever: it misses its target
   // between them, or nothing moves it.

@@ -46,9 +46,8 @@ class SolvedTile final : public PulseSink {
         word_open_(new bool[rows_]),
         bit_open_(new bool[cols_]) {
     for (int64_t k = 0; k < size(); ++k) g_[k] = ConductanceOf(job.devices, first_ + k);
-    WithModelAt(model, [&](auto m) {
-      settled_ = AllSettled<decltype(m)>(job.devices, first_, first_ + size(), o_.dt);
-    });
+    WithModelAt(model,
+                [&](auto m) { settled_ = AllSettled<decltype(m)>(job.devices, first_, first_ + size(), o_.dt); });
   }
 
   // Another cell. All solutions start afresh, so that they do not depend on what was programmed before.
@@ -180,9 +179,8 @@ class SolvedTile final : public PulseSink {
     const std::vector<double> volts = {std::fmin(positive * least, negative * most), 0,
                                        std::fmax(positive * most, negative * least)};
     bool hold = false;
-    WithModelAt(model_, [&](auto m) {
-      hold = AllHold<decltype(m)>(job_.devices, first_, first_ + size(), volts, o_.dt);
-    });
+    WithModelAt(model_,
+                [&](auto m) { hold = AllHold<decltype(m)>(job_.devices, first_, first_ + size(), volts, o_.dt); });
     return hold;
   }
 

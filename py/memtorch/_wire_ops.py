@@ -13,7 +13,7 @@ from memtorch import _engine
 from memtorch._ops import engine_threads
 from memtorch._wire_sweep import operating_point
 
-__all__ = ["device_voltages", "effective_conductances"]
+__all__ = ["VoltageSolver", "device_voltages", "effective_conductances"]
 
 # Largest current that Kirchhoff's law may lack at a node, in parts of the largest device current. The first is what
 # rounding leaves of usual circuits. Where wires resist a million times as much as devices it leaves more; the second is
@@ -192,3 +192,52 @@ def device_voltages(g: Tensor, v_word: Tensor, v_bit: Tensor, wires: Tensor) -> 
         return across, g * across
     # Rounding keeps the iteration above its tolerance, as with shorts between wires of kilohms: by elimination.
     return operating_point(g, v_word, v_bit, wires)
+
+
+class VoltageSolver:
+    """Voltages across the devices of one array whose sources stay, each solution sought from the one before.
+
+    Args:
+        shape: (rows, columns).
+        wires: Resistances (ohm): of a word line segment, of a bit line segment, at the drivers, at the sense ends.
+        v_word: Voltages of the drivers (V) [rows], float64.
+        v_bit: Voltages of the sense ends (V) [columns], float64, and where the first solution is sought.
+        word_open: Which word lines are cut off from their drivers [rows], bool; None: none.
+        bit_open: Likewise [columns].
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        wires: tuple[float, float, float, float],
+        v_word: Tensor,
+        v_bit: Tensor,
+        word_open: Tensor | None = None,
+        bit_open: Tensor | None = None,
+    ) -> None:
+        self._solver = _engine.GridSolver(*shape, *wires)
+        self._sources = v_word.unsqueeze(0), v_bit.unsqueeze(0)
+        self._open: dict[str, Any] = {"word_open": word_open, "bit_open": bit_open}
+        self._nodes = v_bit.new_empty(1, *shape), v_bit.expand(1, *shape).contiguous()
+
+    def across(self, g: Tensor) -> Tensor:
+        """Voltages from word line to bit line (V) [rows, columns].
+
+        Args:
+            g: Conductances (S) [rows, columns], float64.
+
+        Raises:
+            InvalidArgument: A conductance that is not in [0, 1e6] S.
+            RuntimeError: The circuit was not solved to 1e-10 of its largest device current.
+        """
+        arguments = g, *self._sources, *self._nodes, torch.empty(1, dtype=torch.float64)
+        engine_threads()
+        for tolerance in _TOLERANCES:
+            try:
+                self._solver.solve_nodes(*arguments, tolerance=tolerance, warm=True, **self._open)
+                break
+            except RuntimeError:
+                if tolerance == _TOLERANCES[-1]:
+                    raise
+        word, bit = self._nodes
+        return (word - bit)[0]

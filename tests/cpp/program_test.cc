@@ -108,7 +108,8 @@ TYPED_TEST(ProgramTest, IsTheSameOnEveryInstructionSet) {
     Columns<M> devices = SpreadDevices<M>(n, true, true);
     const auto target = Targets(devices);
     Report report(n);
-    const ProgramJob job{devices.View(), target.data(), Varieties<M>()[1], report.View(), false, false, [] { return 0.0; }};
+    const ProgramJob job{devices.View(), target.data(), Varieties<M>()[1], report.View(),
+                         false,          false,         [] { return 0.0; }};
     kernels->disturb(model, job, cells.data(), cells.size(), 0.5, runs.data(), runs.size(), 0);
     kernels->write(model, job, cells.data(), cells.size(), 0, nullptr);
     results.push_back(devices);

@@ -219,9 +219,14 @@ TEST(ProgramWiresErrorsTest, ACircuitThatIsNotSolvedChangesNothing) {
 Columns<Vteam> Voltmeters(const std::vector<double>& ohm) {
   const int64_t n = static_cast<int64_t>(ohm.size());
   Columns<Vteam> devices(n, false);
-  for (const auto& [name, value] : std::vector<std::pair<std::string, double>>{
-           {"r_on", 1}, {"r_off", 2000}, {"v_off", 1e-20}, {"v_on", -1e-20}, {"alpha_off", 1}, {"alpha_on", 1},
-           {"k_off", 1e-20}, {"k_on", -1e-20}}) {
+  for (const auto& [name, value] : std::vector<std::pair<std::string, double>>{{"r_on", 1},
+                                                                               {"r_off", 2000},
+                                                                               {"v_off", 1e-20},
+                                                                               {"v_on", -1e-20},
+                                                                               {"alpha_off", 1},
+                                                                               {"alpha_on", 1},
+                                                                               {"k_off", 1e-20},
+                                                                               {"k_on", -1e-20}}) {
     devices.Share(name, value);
   }
   std::vector<double> siemens;
@@ -360,7 +365,8 @@ TEST(ProgramWiresErrorsTest, NameWhatIsWrongAndChangeNothing) {
   EXPECT_EQ(error([](ProgramOptions& o) { o.unselected_bit = NAN; }),
             "[program] unselected_bit (nan) must be in [0, 1]");
   EXPECT_EQ(error([](ProgramOptions& o) { o.wires.word = -1; }), "[program] word (-1 ohm) must be in [0, 1e+12]");
-  EXPECT_EQ(error([](ProgramOptions& o) { o.wires.load = INFINITY; }), "[program] load (inf ohm) must be in [0, 1e+12]");
+  EXPECT_EQ(error([](ProgramOptions& o) { o.wires.load = INFINITY; }),
+            "[program] load (inf ohm) must be in [0, 1e+12]");
   EXPECT_TRUE(SameDevices(devices, before));
   devices.g64[4] = 1e7;
   const std::string of_device = error([](ProgramOptions& o) { o.floating = true; });

@@ -338,7 +338,7 @@ def test_plain_arrays_of_objects_are_restored_too(monkeypatch):
                 raise RuntimeError("residual")
             self.solver.solve_nodes(*args, **kwargs)
 
-    monkeypatch.setattr("memtorch.bh.crossbar._bias._engine.GridSolver", Failing, raising=True)
+    monkeypatch.setattr("memtorch._wire_ops._engine.GridSolver", Failing)
     crossbar = type("Plain", (), {"devices": devices})()
     with pytest.raises(RuntimeError, match="residual"):
         naive_program(crossbar, (0, 1), 1e-3, bias_scheme="floating", pos_voltage_level=2, neg_voltage_level=-2)

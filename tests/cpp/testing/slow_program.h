@@ -187,7 +187,7 @@ std::vector<ProgramOptions> Varieties() {
   alone.neighbours = false;
   ProgramOptions lasting = strong;
   lasting.on_samples = 70;
-  lasting.max_pulses = 90;  // round in circles
+  lasting.max_pulses = 90;         // round in circles
   ProgramOptions thirds = strong;  // reaches every cell of the tile
   thirds.unselected_word = 1.0 / 3;
   thirds.unselected_bit = 2.0 / 3;

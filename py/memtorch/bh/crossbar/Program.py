@@ -93,8 +93,8 @@ def naive_program(
 ) -> Any:
     """Programs one device by pulses: reads it, pulses it towards the target, and reads again, until it is near enough.
 
-    The sign of a pulse follows from the model's ``polarity``. A pulse of V volts puts the device's word line at V and its
-    bit line at 0 V; ``bias_scheme`` says where the other lines of the tile are, and so what the other devices see:
+    The sign of a pulse follows from the model's ``polarity``. A pulse of V volts puts the device's word line at V and
+    its bit line at 0 V; ``bias_scheme`` says where the other lines of the tile are, and so what other devices see:
 
     * ``"V/2"``: all at V/2. Devices of the same row or column see V/2, all others nothing.
     * ``"V/3"``: word lines at V/3, bit lines at 2 V/3. Devices of the same row or column see V/3, all others -V/3.

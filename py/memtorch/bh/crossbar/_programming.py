@@ -141,7 +141,7 @@ class Pulses:
     unselected_word: float
     unselected_bit: float
     floating: bool
-    wires: tuple[float, ...]
+    wires: Wires
 
     @classmethod
     def parse(cls, op: str, given: Mapping[str, Any], step: Any, own_wires: Wires | None = None) -> Pulses:
@@ -194,7 +194,7 @@ class Pulses:
             unselected_word=bias.word,
             unselected_bit=bias.bit,
             floating=bias.floating,
-            wires=(0.0, 0.0, 0.0, 0.0) if wires is None else tuple(wires),
+            wires=Wires(0.0, 0.0, 0.0, 0.0) if wires is None else wires,
         )
 
     @property
@@ -233,18 +233,15 @@ class _PulsedTile:
 
     def __init__(self, devices: Any, point: Point, pulses: Pulses) -> None:
         *tile, row, column = point
-        rows, columns = self._shape = tuple(devices.shape[-2:])
+        cell = row, column
+        self._shape = tuple(devices.shape[-2:])
         bias = Bias(pulses.unselected_word, pulses.unselected_bit, pulses.floating)
-        self._voltages = TileVoltages(self._shape, (row, column), bias, pulses.wires)
-        self._devices = {(i, j): devices[(*tile, i, j)] for i in range(rows) for j in range(columns)}
-        self._cell = row, column
-        self.device = self._devices[self._cell]
-        self.simulated = [self.device]
-        self._others: list[tuple[int, int]] = []
-        if pulses.neighbours:
-            parts = None if self._voltages.solved else self._voltages.of(None)
-            self._others = [c for c in self._devices if c != self._cell and (parts is None or parts[c] != 0)]
-            self.simulated += [self._devices[cell] for cell in self._others]
+        self._voltages = TileVoltages(self._shape, cell, bias, pulses.wires)
+        felt = np.ones(self._shape, dtype=bool) if self._voltages.solved else self._voltages.of() != 0
+        self._devices = {(i, j): devices[(*tile, i, j)] for i, j in np.argwhere(felt).tolist()}
+        self.device = self._devices[cell]
+        self._pulsed = [cell, *(other for other in self._devices if other != cell and pulses.neighbours)]
+        self.pulsed = [self._devices[other] for other in self._pulsed]
 
     def pulse(self, signal: Any) -> None:
         """Applies a pulse [samples] (V)."""
@@ -252,8 +249,8 @@ class _PulsedTile:
         if self._voltages.solved:
             g = np.array([float(device.g) for device in self._devices.values()]).reshape(self._shape)
         parts = self._voltages.of(g)
-        for cell in (self._cell, *self._others):
-            self._devices[cell].simulate(parts[cell] * signal)
+        for cell, device in zip(self._pulsed, self.pulsed, strict=True):
+            device.simulate(parts[cell] * signal)
 
 
 @contextlib.contextmanager
@@ -291,7 +288,7 @@ def program_device(devices: Any, point: Point, target: float, pulses: Pulses) ->
     count = forced = 0
     raised = 0.0
     start = time.monotonic()
-    with _time_step(tile.simulated, pulses.dt):
+    with _time_step(tile.pulsed, pulses.dt):
         while True:
             g = float(device.g)
             if pulses.near(target, g):
