@@ -46,8 +46,12 @@ class SolvedTile final : public PulseSink {
         word_open_(new bool[rows_]),
         bit_open_(new bool[cols_]) {
     for (int64_t k = 0; k < size(); ++k) g_[k] = ConductanceOf(job.devices, first_ + k);
-    WithModelAt(model,
-                [&](auto m) { settled_ = AllSettled<decltype(m)>(job.devices, first_, first_ + size(), o_.dt); });
+    WithModelAt(model, [&](auto m) {
+      using M = decltype(m);
+      const int64_t end = first_ + size();
+      skips_ = !job.noise && AllHold<M>(job.devices, first_, end, {0}, o_.dt) &&
+               AllSettled<M>(job.devices, first_, end, o_.dt);
+    });
   }
 
   // Another cell. All solutions start afresh, so that they do not depend on what was programmed before.
@@ -91,11 +95,10 @@ class SolvedTile final : public PulseSink {
     const int64_t sample = sample_;
     sample_ += o_.on_samples + o_.off_samples;
     if (quiet_) return;
-    volts_.clear();
-    for (const int64_t other : others_) volts_.push_back(v * shares_[other - first_]);
-    const int64_t count = static_cast<int64_t>(others_.size());
-    if (!ActiveProgramKernels().pulse(model_, job_, others_.data(), count, volts_.data(), sample)) return;
-    for (const int64_t other : others_) g_[other - first_] = ConductanceOf(job_.devices, other);
+    Collect(v);
+    const int64_t count = static_cast<int64_t>(moving_.size());
+    if (!ActiveProgramKernels().pulse(model_, job_, moving_.data(), count, volts_.data(), sample)) return;
+    for (const int64_t other : moving_) g_[other - first_] = ConductanceOf(job_.devices, other);
     has_near_ = has_far_ = false;
   }
 
@@ -165,9 +168,32 @@ class SolvedTile final : public PulseSink {
   // No node is beyond the sources but for rounding, which would make the largest voltages infinite.
   static double Bounded(double share) { return std::clamp(share, -1.0, 1.0); }
 
+  // The other cells that may move under a pulse of v volts, and what they see of it.
+  void Collect(double v) {
+    moving_.clear();
+    volts_.clear();
+    WithModelAt(model_, [&](auto m) {
+      using M = decltype(m);
+      const bool shared = IsShared<M>(job_.devices);
+      auto p = ParamsOf<M>(job_.devices, first_);
+      for (const int64_t other : others_) {
+        const double seen = v * shares_[other - first_];
+        if (skips_ && shared && seen >= held_low_ && seen <= held_high_) continue;
+        if (!shared) p = ParamsOf<M>(job_.devices, other);
+        if (skips_ && M::Holds(p, M::MakeDrive(p, seen, o_.dt))) {
+          held_low_ = std::fmin(held_low_, seen);
+          held_high_ = std::fmax(held_high_, seen);
+          continue;
+        }
+        moving_.push_back(other);
+        volts_.push_back(seen);
+      }
+    });
+  }
+
   // Whether no pulse moves any other cell, wherever in its range the pulsed one is.
   bool OthersHold() const {
-    if (!settled_ || job_.noise || !(near_[at_] > kSmallShare && far_[at_] > kSmallShare)) return false;
+    if (!skips_ || !(near_[at_] > kSmallShare && far_[at_] > kSmallShare)) return false;
     double least = 0, most = 0;
     for (const double part : {PartOfFar(low_), PartOfFar(high_)}) {
       for (const int64_t other : others_) {
@@ -193,10 +219,11 @@ class SolvedTile final : public PulseSink {
   std::vector<double> word_, bit_, far_bit_;
   std::vector<double> word_volts_, bit_volts_, volts_;
   std::unique_ptr<bool[]> word_open_, bit_open_;
-  std::vector<int64_t> others_;  // the cells that pulses may move, numbered within the view
-  bool settled_ = false;
+  std::vector<int64_t> others_, moving_;  // cells that pulses reach, and that one may move, numbered within the view
+  bool skips_ = false;                    // cells whose voltage moves no state are not simulated
+  double held_low_ = 0, held_high_ = 0;   // between them no cell moves, where all have the same parameters
   bool has_near_ = false, has_far_ = false;
-  bool quiet_ = false;  // the other cells need not be looked at
+  bool quiet_ = false;  // no other cell needs to be looked at
   int64_t at_ = 0, sample_ = 0;
   double low_ = 0, high_ = 0, near_g_ = 0, far_g_ = 0;
 };

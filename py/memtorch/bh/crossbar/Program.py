@@ -103,11 +103,11 @@ def naive_program(
     That is with ideal wires. With resistive ones the voltages across all devices of the tile are solved for their
     conductances before each pulse, and the programmed device, too, sees less than V; currents are g V. A solution costs
     some tens of microseconds for 32x32 devices and a millisecond for 128x128. It is not repeated while no conductance
-    changes, and two serve a device as long as only its own does. The device is read without wires, between pulses.
+    changes, and two serve a device for as long as only its own does. Between pulses the device is read without wires.
 
-    ``crossbar.programming_report`` tells for every device how it went; a device
-    that did not get there is warned about. Every built-in model has a set of pulses that reaches its whole range:
-    ``naive_program(crossbar, point, g, **VTEAM.programming_params)``.
+    ``crossbar.programming_report`` tells for every device how it went; a device that did not get there is warned about.
+    Every built-in model has a set of pulses that reaches its whole range: ``naive_program(crossbar, point, g,
+    **VTEAM.programming_params)``. It is made for V/2 with ideal wires.
 
     Args:
         crossbar: The crossbar; its devices may be of any model.
