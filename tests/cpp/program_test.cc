@@ -102,7 +102,11 @@ TYPED_TEST(ProgramTest, IsTheSameOnEveryInstructionSet) {
   const int model = ModelIndex("test", M::kName);
   const std::vector<PulseRun> runs = {{testing::WorkingVoltage<M>(), 3}, {-testing::WorkingVoltage<M>(), 2}};
   std::vector<int64_t> cells;
-  for (int64_t i = 0; i < n; i += 1 + i % 3) cells.push_back(i);
+  std::vector<double> volts;
+  for (int64_t i = 0; i < n; i += 1 + i % 3) {
+    cells.push_back(i);
+    volts.push_back(testing::WorkingVoltage<M>() * (i % 7 - 3) / 3);
+  }
   std::vector<Columns<M>> results;
   for (const ProgramKernels* kernels : testing::Runnable(baseline::kProgram, avx2::kProgram, avx512::kProgram)) {
     Columns<M> devices = SpreadDevices<M>(n, true, true);
@@ -112,6 +116,7 @@ TYPED_TEST(ProgramTest, IsTheSameOnEveryInstructionSet) {
                          false,          false,         [] { return 0.0; }};
     kernels->disturb(model, job, cells.data(), cells.size(), 0.5, runs.data(), runs.size(), 0);
     kernels->write(model, job, cells.data(), cells.size(), 0, nullptr);
+    EXPECT_TRUE(kernels->pulse(model, job, cells.data(), cells.size(), volts.data(), 7));
     results.push_back(devices);
   }
   for (const auto& result : results) EXPECT_TRUE(SameDevices(result, results[0]));

@@ -1,4 +1,4 @@
-"""Write-verify programming of passive arrays, whose half-selected cells are simulated: cost, success, scaling."""
+"""Write-verify programming of passive arrays with half-selected cells: cost, success, scaling, resistive wires."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
 import torch
 from devices import with_threads
+from scipy.sparse.linalg import splu
 from timing import REFERENCE_LOOP_SECONDS, Row, at_least, at_most, loop, median, ratio
+from wires import nodal_matrix
 
 from memtorch.bh import Crossbar, naive_program
 from memtorch.bh.memristor import LinearIonDrift
@@ -35,12 +38,14 @@ def targets(shape: tuple[int, int]) -> torch.Tensor:
     return low + (high - low) * torch.rand(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
-def write(params: dict[str, float], shape: tuple[int, int], tile_shape: tuple[int, int] | None = None) -> Crossbar:
+def write(
+    params: dict[str, float], shape: tuple[int, int], tile_shape: tuple[int, int] | None = None, **pulses: object
+) -> Crossbar:
     """Programs a fresh crossbar."""
     crossbar = fresh(params, shape, tile_shape)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of cells out of tolerance: counted below
-        crossbar.write_conductance_matrix(targets(shape), False, naive_program, PULSES)
+        crossbar.write_conductance_matrix(targets(shape), False, naive_program, {**PULSES, **pulses})
     return crossbar
 
 
@@ -65,7 +70,29 @@ def rows() -> list[Row]:
         tiled = partial(write, MOVING, (64, 64), (32, 32))
         gain = ratio(with_threads(1, tiled), with_threads(2, tiled), 3)
         table.append(at_least("write-verify of 4 tiles: one core to two", gain, 1.6, digits=2))
-    return table
+    return table + wired_rows(32, 1.0)
+
+
+def wired_rows(side: int, ohm: float) -> list[Row]:
+    """Cost of a pulse through resistive wires, where only the pulsed cell moves, and where its neighbours do."""
+    # Cells that IR drop keeps from their targets are given up after so many pulses.
+    wires = {"line_resistance": ohm, "source_resistance": ohm, "failure_iteration_threshold": 30}
+    what = f"write-verify {side}x{side} LinearIonDrift through wires of {ohm:g} ohm"
+    seconds = {}
+    for name, params in (("whose neighbours hold", {}), ("that moves at V/2", MOVING)):
+        run = partial(write, params, (side, side), **wires)
+        crossbar = run()
+        pulses = int(crossbar.programming_report.pulses.sum())
+        seconds[name] = median(with_threads(1, run), repeats=3, warmup=0) / pulses
+    matrix = nodal_matrix(crossbar.conductance_matrix.double().numpy(), ohm)
+    right = np.ones(matrix.shape[0])
+    theirs = median(lambda: splu(matrix, permc_spec="MMD_AT_PLUS_A").solve(right))
+    table = [
+        at_most(f"{what}, {name}, per pulse, one core", 1e6 * spent, bound, "us")
+        for (name, spent), bound in zip(seconds.items(), (10, 100), strict=True)
+    ]
+    gain = theirs / seconds["that moves at V/2"]
+    return [*table, at_least(f"{what}, that moves at V/2: scipy's splu at every pulse to ours", gain, 50)]
 
 
 def seconds_row(item: str, run: Callable[[], object], repeats: int = 3) -> Row:

@@ -191,7 +191,10 @@ std::vector<ProgramOptions> Varieties() {
   ProgramOptions thirds = strong;  // reaches every cell of the tile
   thirds.unselected_word = 1.0 / 3;
   thirds.unselected_bit = 2.0 / 3;
-  return {quiet, strong, raised, slow, alone, lasting, thirds};
+  ProgramOptions quiet_thirds = quiet;
+  quiet_thirds.unselected_word = thirds.unselected_word;
+  quiet_thirds.unselected_bit = thirds.unselected_bit;
+  return {quiet, strong, raised, slow, alone, lasting, thirds, quiet_thirds};
 }
 
 template <class M>

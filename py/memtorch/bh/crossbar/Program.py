@@ -101,9 +101,10 @@ def naive_program(
     * ``"floating"``: open. What the devices see is solved, from the currents that sneak through them.
 
     That is with ideal wires. With resistive ones the voltages across all devices of the tile are solved for their
-    conductances before each pulse, and the programmed device, too, sees less than V; currents are g V. A solution costs
-    some tens of microseconds for 32x32 devices and a millisecond for 128x128. It is not repeated while no conductance
-    changes, and two serve a device for as long as only its own does. Between pulses the device is read without wires.
+    conductances before each pulse, and the programmed device, too, sees less than V; currents are g V. A solution takes
+    10 to 50 us for 32x32 devices and 0.3 to 1 ms for 128x128, more where wires take most of the voltage. It is not
+    repeated while no conductance changes, and two serve a device for as long as only its own does. Between pulses the
+    device is read without wires.
 
     ``crossbar.programming_report`` tells for every device how it went; a device that did not get there is warned about.
     Every built-in model has a set of pulses that reaches its whole range: ``naive_program(crossbar, point, g,
