@@ -6,53 +6,32 @@ import copy
 import functools
 import math
 import pickle
-import warnings
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from device_tools import MODELS, assert_same_columns, each_model, spread_conductances, spread_crossbar
+from program_tools import ROUGH, Leaky, assert_same_reports, quietly
 
 from memtorch import InvalidArgument
 from memtorch.bh import Crossbar, Scheme, init_crossbar, naive_program
 from memtorch.bh.crossbar._programming import Outcome, Pulses, program_device
 from memtorch.bh.crossbar.Program import _OPTIONS
-from memtorch.bh.memristor import VTEAM, Data_Driven, Data_Driven2021, LinearIonDrift, Memristor, Stanford_PKU
+from memtorch.bh.memristor import VTEAM, Data_Driven, Data_Driven2021, LinearIonDrift, Stanford_PKU
 from memtorch.map.Parameter import naive_map
 from memtorch.mn.Module import patch_model
 
 # Models whose half-selected devices hold still under the pulses of their own set.
 THRESHOLD_MODELS = [LinearIonDrift, VTEAM, Stanford_PKU]
 
-# Pulses that overshoot, disturb the neighbours and leave devices stuck.
-ROUGH = {
-    LinearIonDrift: {"pos_voltage_level": 4.0, "neg_voltage_level": -3.0, "pulse_duration": 1e-2},
-    VTEAM: {"pos_voltage_level": 0.5, "neg_voltage_level": -0.5, "pulse_duration": 2e-10},
-    Stanford_PKU: {"pos_voltage_level": 2.2, "neg_voltage_level": -2.2, "time_series_resolution": 1e-12},
-    Data_Driven: {"pos_voltage_level": 1.0, "neg_voltage_level": -1.4, "pulse_duration": 1e-6},
-    Data_Driven2021: {"pos_voltage_level": 1.5, "neg_voltage_level": -1.5, "pulse_duration": 1e-8},
-}
-ROUGH[Stanford_PKU]["pulse_duration"] = 2e-12
-
-
-def assert_same_reports(a, b):
-    for name in ("pulses", "error", "outcome", "forced"):
-        assert torch.equal(getattr(a, name), getattr(b, name)), name
-
-
-def quietly(call, *args, **kwargs):
-    """A call whose warning about devices that did not converge is expected."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        return call(*args, **kwargs)
-
-
 # ---- The engine against the loop in Python ----
 
 
 @each_model
-@pytest.mark.parametrize("more", [{}, {"refactory_period": 1}, {"force_adjustment_voltage": 0.3}])
+@pytest.mark.parametrize(
+    "more", [{}, {"refactory_period": 1}, {"force_adjustment_voltage": 0.3}, {"bias_scheme": "V/3"}]
+)
 @pytest.mark.parametrize("neighbours", [True, False])
 @pytest.mark.parametrize("tile_shape", [None, (3, 2)])
 def test_the_engine_does_what_the_loop_over_pulses_does(model, more, neighbours, tile_shape):
@@ -161,31 +140,6 @@ def test_default_arguments_finish():
     target = spread_conductances(VTEAM, 6, 5)
     quietly(crossbar.write_conductance_matrix, target, False, naive_program, {})
     assert crossbar.programming_report.counts()["not_programmed"] == 0
-
-
-class Leaky(Memristor):
-    """A model in Python: every millisecond at 1 V moves g by a tenth of its range, +V lowers it."""
-
-    polarity = -1
-
-    def __init__(self, r_off=1e4, r_on=1e3, time_series_resolution=1e-3):
-        super().__init__(r_off, r_on, time_series_resolution)
-        self.g = 1 / r_off
-
-    def simulate(self, voltage_signal, return_current=False):
-        for v in np.atleast_1d(voltage_signal):
-            if abs(v) > 0.5:
-                speed = 100 * v * (1 / self.r_on - 1 / self.r_off)  # S/s
-                self.set_conductance(self.g - speed * self.time_series_resolution)
-
-    def set_conductance(self, conductance):
-        self.g = min(max(conductance, 1 / self.r_off), 1 / self.r_on)
-
-    def plot_hysteresis_loop(self):
-        raise NotImplementedError
-
-    def plot_bipolar_switching_behaviour(self):
-        raise NotImplementedError
 
 
 def test_devices_of_python_models_are_programmed_too():

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 from device_tools import MODELS, assert_same_columns, each_model, spread_conductances, spread_crossbar
+from program_tools import ROUGH, Leaky, assert_same_reports, quietly
 from python_models import PythonDrift, PythonVTEAM
 from reference import program as reference
-from test_program import ROUGH, Leaky, assert_same_reports, quietly
 
 import memtorch
 from memtorch import InvalidArgument
