@@ -196,6 +196,27 @@ def test_a_cell_far_from_driver_and_sense_end_takes_more_pulses(scheme):
     assert pulses[1] > pulses[0]
 
 
+@each_scheme
+def test_a_device_that_does_not_move_is_given_up_after_its_timeout(scheme):
+    crossbar = spread_crossbar(LinearIonDrift)
+    below = {"pos_voltage_level": 0.1, "neg_voltage_level": -0.1, "force_adjustment": 0, "timeout": 0}
+    quietly(naive_program, crossbar, (1, 2), 0.01, bias_scheme=scheme, line_resistance=1.0, **below)
+    assert crossbar.programming_report.outcome[1, 2] == Outcome.TIMEOUT
+    assert 1 <= crossbar.programming_report.pulses[1, 2] <= 65  # the clock is looked at after at most 64
+
+
+@each_scheme
+def test_a_stuck_device_is_forced_by_the_voltage_of_its_driver(scheme):
+    """The device itself sees less than the threshold of 0.1 V."""
+    crossbar = Crossbar(LinearIonDrift, {}, (2, 2))
+    crossbar.write_conductance_matrix(torch.full((2, 2), 1e-2))
+    pulses = {"pos_voltage_level": 0.1, "neg_voltage_level": -0.1, "rel_tol": 0.02, "force_adjustment": 1e-4}
+    pulses |= {"force_adjustment_pos_voltage_threshold": 1, "force_adjustment_neg_voltage_threshold": -0.1}
+    naive_program(crossbar, (0, 1), 9.5e-3, bias_scheme=scheme, source_resistance=50.0, **pulses)
+    assert crossbar.programming_report.forced[0, 1] == 4  # 9.6e-3 S is the first within 2 %
+    assert crossbar.devices[0][1].g == pytest.approx(9.6e-3, rel=1e-6)  # four float32 roundings
+
+
 # ---- Which wires ----
 
 
