@@ -9,9 +9,9 @@ from functools import partial
 import numpy as np
 import torch
 from devices import with_threads
+from other_solvers import nodal_matrix
 from scipy.sparse.linalg import splu
 from timing import REFERENCE_LOOP_SECONDS, Row, at_least, at_most, loop, median, ratio
-from wires import nodal_matrix
 
 from memtorch.bh import Crossbar, naive_program
 from memtorch.bh.memristor import LinearIonDrift
