@@ -3,9 +3,12 @@
 #include <nanobind/stl/optional.h>
 
 #include <memory>
+#include <mutex>
 #include <optional>
 
 #include "bindings/arrays.h"
+#include "bindings/place.h"
+#include "engine/cuda/grid.h"
 #include "engine/grid/branches.h"
 #include "engine/grid/nodes.h"
 #include "engine/grid/solver.h"
@@ -15,8 +18,8 @@ namespace {
 
 using namespace nb::literals;
 
-template <class T>
-GridView<T> ViewOf(const char* op, const char* name, const AnyFlat& array) {
+template <class T, class Array>
+GridView<T> ViewOf(const char* op, const char* name, const Array& array) {
   if (array.ndim() != 3) Invalid(op, name, " must have shape [tiles, rows, cols]");
   return {static_cast<T*>(array.data()), static_cast<int64_t>(array.shape(0)), static_cast<int64_t>(array.shape(1)),
           static_cast<int64_t>(array.shape(2))};
@@ -66,8 +69,19 @@ class Solvers {
     SolveBranches(rows_, cols_, device.data(), wires_, sources, {word.data(), bit.data()});
   }
 
-  void Gradient(const AnyFlat& g, const AnyFlat& upstream, const AnyFlat& gradient) {
+  // Bytes that a GPU needs beside the arrays to solve `tiles` tiles: in one precision or the other, forwards or for the
+  // gradient.
+  int64_t Workspace(int64_t tiles, bool single, bool gradient) {
+    const auto bytes = [&](const auto& solver) {
+      return gradient ? solver.GradientWorkspaceBytes(tiles) : solver.EffectiveMatrixWorkspaceBytes(tiles);
+    };
+    return single ? bytes(GetCuda<float>()) : bytes(GetCuda<double>());
+  }
+
+  void Gradient(const AnyPlaced& g, const AnyPlaced& upstream, const AnyPlaced& gradient,
+                const std::optional<Placed<uint8_t>>& workspace) {
     const char* op = "grid_gradient";
+    const Place place(op, g, upstream, gradient, workspace);
     if (upstream.dtype() != gradient.dtype()) Invalid(op, "upstream and gradient must have the same dtype");
     WithFloatType(op, "gradient", gradient, [&](auto type) {
       using T = decltype(type);
@@ -76,15 +90,17 @@ class Solvers {
         const GridView<const G> devices = ViewOf<const G>(op, "g", g);
         const GridView<const T> weights = ViewOf<const T>(op, "upstream", upstream);
         const GridView<T> result = ViewOf<T>(op, "gradient", gradient);
-        const GridSolver<T>& solver = Get<T>();
-        nb::gil_scoped_release unlocked;
-        solver.Gradient(devices, weights, result);
+        place.Run(
+            [&](void* stream) {
+              GetCuda<T>().Gradient(devices, weights, result, DataOf(workspace), SizeOf(workspace), stream);
+            },
+            [&] { Get<T>().Gradient(devices, weights, result); });
       });
     });
   }
 
   void WireGradient(const AnyFlat& g, const Flat<const double>& upstream, const Flat<double>& gradient,
-                    double tolerance) const {
+                    double tolerance) {
     const char* op = "grid_wire_gradient";
     const int64_t tiles = static_cast<int64_t>(gradient.size()) / 4;
     CheckSize(op, "gradient", gradient, 4 * tiles);
@@ -93,7 +109,7 @@ class Solvers {
       using G = decltype(g_type);
       const GridView<const G> devices = ViewOf<const G>(op, "g", g);
       nb::gil_scoped_release unlocked;
-      double_->WireGradient(devices, GridView<const double>(upstream.data(), tiles, rows_, cols_), tolerance,
+      Get<double>().WireGradient(devices, GridView<const double>(upstream.data(), tiles, rows_, cols_), tolerance,
                             MatrixView<double>{gradient.data(), tiles, 4, 4});
     });
   }
@@ -114,17 +130,20 @@ class Solvers {
     });
   }
 
-  void EffectiveMatrix(const AnyFlat& g, const AnyFlat& out) {
+  void EffectiveMatrix(const AnyPlaced& g, const AnyPlaced& out, const std::optional<Placed<uint8_t>>& workspace) {
     const char* op = "effective_matrix";
+    const Place place(op, g, out, workspace);
     WithFloatType(op, "out", out, [&](auto out_type) {
       using T = decltype(out_type);
       WithFloatType(op, "g", g, [&](auto g_type) {
         using G = decltype(g_type);
         const GridView<const G> devices = ViewOf<const G>(op, "g", g);
         const GridView<T> result = ViewOf<T>(op, "out", out);
-        const GridSolver<T>& solver = Get<T>();
-        nb::gil_scoped_release unlocked;
-        solver.EffectiveMatrix(devices, result);
+        place.Run(
+            [&](void* stream) {
+              GetCuda<T>().EffectiveMatrix(devices, result, DataOf(workspace), SizeOf(workspace), stream);
+            },
+            [&] { Get<T>().EffectiveMatrix(devices, result); });
       });
     });
   }
@@ -157,20 +176,44 @@ class Solvers {
     return sources;
   }
 
+  static void* DataOf(const std::optional<Placed<uint8_t>>& workspace) {
+    return workspace ? workspace->data() : nullptr;
+  }
+  static int64_t SizeOf(const std::optional<Placed<uint8_t>>& workspace) {
+    return workspace ? static_cast<int64_t>(workspace->size()) : 0;
+  }
+
+  // The solver, made when it is first needed.
+  template <class Solver>
+  const Solver& Made(std::unique_ptr<Solver>* solver) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (*solver == nullptr) *solver = std::make_unique<Solver>(rows_, cols_, wires_);
+    return **solver;
+  }
   template <class T>
   const GridSolver<T>& Get() {
     if constexpr (sizeof(T) == sizeof(double)) {
       return *double_;
     } else {
-      if (single_ == nullptr) single_ = std::make_unique<GridSolver<float>>(rows_, cols_, wires_);
-      return *single_;
+      return Made(&single_);
+    }
+  }
+  template <class T>
+  const cuda::GridSolver<T>& GetCuda() {
+    if constexpr (sizeof(T) == sizeof(double)) {
+      return Made(&cuda_double_);
+    } else {
+      return Made(&cuda_single_);
     }
   }
 
   int64_t rows_, cols_;
   Wires wires_;
+  std::mutex mutex_;
   std::unique_ptr<GridSolver<double>> double_;
   std::unique_ptr<GridSolver<float>> single_;
+  std::unique_ptr<cuda::GridSolver<double>> cuda_double_;
+  std::unique_ptr<cuda::GridSolver<float>> cuda_single_;
 };
 
 int64_t BindProductKernel(int64_t repeats, bool single) {
@@ -190,19 +233,24 @@ void BindGrid(nb::module_& m) {
       .def(nb::init<int64_t, int64_t, double, double, double, double, bool, bool>(), "rows"_a, "cols"_a, "word"_a,
            "bit"_a, "source"_a, "load"_a, "drive_both"_a = false, "sense_both"_a = false)
       .def("effective_matrix", &Solvers::EffectiveMatrix, "g"_a, "out"_a.noconvert(),
+           "workspace"_a.noconvert() = nb::none(),
            "Effective conductances out [tiles, rows, cols] of devices g [tiles, rows, cols], siemens: currents = "
-           "voltages @ out. The dtype of out is the precision inside.")
+           "voltages @ out. The dtype of out is the precision inside. On a GPU, memory for `workspace` bytes.")
       .def(
           "verify", &Solvers::Verify, "g"_a, "effective"_a, "residual"_a.noconvert(), "tolerance"_a,
           "Residual [tiles] of an effective matrix: what its currents lack of those of the potentials of all nodes, in "
           "parts of the largest current. RuntimeError where it is above the tolerance.")
       .def("gradient", &Solvers::Gradient, "g"_a, "upstream"_a, "gradient"_a.noconvert(),
+           "workspace"_a.noconvert() = nb::none(),
            "Gradient [tiles, rows, cols] with respect to g of the sum of upstream [tiles, rows, cols] times the "
-           "effective matrix, element by element.")
+           "effective matrix, element by element. On a GPU, memory for `workspace` bytes.")
       .def("wire_gradient", &Solvers::WireGradient, "g"_a, "upstream"_a, "gradient"_a.noconvert(),
            "tolerance"_a = 1e-10,
            "Gradient [tiles, 4] of the same sum with respect to word, bit, source and load resistance of each tile. "
            "RuntimeError where the residual of a potential stays above the tolerance.")
+      .def("workspace", &Solvers::Workspace, "tiles"_a, "single"_a, "gradient"_a,
+           "Bytes of memory that a GPU needs beside the arrays: for effective_matrix or gradient of so many tiles, the "
+           "more the faster, with float32 or float64 inside.")
       .def("solve_nodes", &Solvers::Nodes, "g"_a, "word_volts"_a, "bit_volts"_a.none(), "word_nodes"_a.noconvert(),
            "bit_nodes"_a.noconvert(), "residual"_a.noconvert(), "steepness"_a = 0.0, "tolerance"_a = 1e-10,
            "warm"_a = false, "word_open"_a = nb::none(), "bit_open"_a = nb::none(),

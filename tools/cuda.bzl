@@ -3,12 +3,11 @@
 load("@cuda_toolkit//:defs.bzl", "NVCC")
 load("//tools:cc.bzl", "mt_cc_library")
 
-# Code for Ampere and Hopper, and PTX that the driver translates for what comes after. Without fused multiply-add and
-# without --use_fast_math, as on the CPU, so that both give the same bits.
+# Code for Ampere and Hopper, and PTX that the driver translates for what comes after. Without --use_fast_math, and but
+# for `fused_srcs` without fused multiply-add, as on the CPU, so that both give the same bits.
 _NVCC_FLAGS = [
     "-O3",
     "-std=c++17",
-    "--fmad=false",
     "-gencode=arch=compute_80,code=sm_80",
     "-gencode=arch=compute_90,code=[sm_90,compute_90]",
     "--Werror=all-warnings",
@@ -25,6 +24,7 @@ def _cuda_object_impl(ctx):
     output = ctx.actions.declare_file(ctx.label.name + ".o")
     args = ctx.actions.args()
     args.add_all(_NVCC_FLAGS + ctx.attr.copts)
+    args.add("--fmad=true" if ctx.attr.fused else "--fmad=false")
     args.add_all(["-I", "."])
     args.add_all(context.system_includes, before_each = "-isystem")
     args.add("-c", ctx.file.src)
@@ -45,6 +45,7 @@ _cuda_object = rule(
     attrs = {
         "copts": attr.string_list(),
         "deps": attr.label_list(providers = [CcInfo]),
+        "fused": attr.bool(),
         "hdrs": attr.label_list(allow_files = True),
         "src": attr.label(
             allow_single_file = [".cu"],
@@ -53,20 +54,21 @@ _cuda_object = rule(
     },
 )
 
-def mt_cuda_library(name, srcs, hdrs = [], copts = [], deps = [], **kwargs):
-    """cc_library of .cu files, with the CUDA runtime linked statically."""
-    for src in srcs:
+def mt_cuda_library(name, srcs, fused_srcs = [], hdrs = [], copts = [], deps = [], **kwargs):
+    """cc_library of .cu files, with the CUDA runtime linked statically; `fused_srcs`: with fused multiply-add."""
+    for src in srcs + fused_srcs:
         _cuda_object(
             name = src[:-len(".cu")] + "_cu",
             src = src,
             hdrs = hdrs,
             copts = copts,
+            fused = src in fused_srcs,
             tags = CUDA_TAGS,
             deps = deps,
         )
     mt_cc_library(
         name = name,
-        srcs = [":" + src[:-len(".cu")] + "_cu" for src in srcs],
+        srcs = [":" + src[:-len(".cu")] + "_cu" for src in srcs + fused_srcs],
         hdrs = hdrs,
         tags = CUDA_TAGS,
         deps = deps + ["@cuda_toolkit//:cudart"],

@@ -22,6 +22,13 @@
 #include <vector>
 #endif
 
+// Before a loop of known length whose variables are to stay in registers.
+#if defined(__CUDA_ARCH__)
+#define MT_UNROLL _Pragma("unroll")
+#else
+#define MT_UNROLL
+#endif
+
 namespace memtorch::cuda {
 
 // Throws std::runtime_error("[op] CUDA: what the driver says"), or std::bad_alloc when the GPU is out of memory.
@@ -58,6 +65,18 @@ class Block {
     } else {
       for (int i = 0; i < n; ++i) body(i);
     }
+#endif
+  }
+
+  // body(thread) once on each thread; otherwise as Each, which is a loop, out of which the compiler moves what does not
+  // change: into registers that a long body needs.
+  template <class Body>
+  MT_HD void EachThread(const Body& body) const {
+#if defined(__CUDA_ARCH__)
+    body(static_cast<int>(threadIdx.x));
+    __syncthreads();
+#else
+    Each(threads_, body);
 #endif
   }
 
@@ -106,8 +125,8 @@ __global__ void __launch_bounds__(kEachThreads) EachKernel(int64_t n, F f) {
   if (i < n) f(i);
 }
 
-template <int kBlockThreads, class F>
-__global__ void __launch_bounds__(kBlockThreads) BlocksKernel(F f) {
+template <int kBlockThreads, int kBlocks, class F>
+__global__ void __launch_bounds__(kBlockThreads, kBlocks) BlocksKernel(F f) {
   extern __shared__ __align__(16) char shared[];
   f(Block(static_cast<int64_t>(blockIdx.x), kBlockThreads, shared));
 }
@@ -137,13 +156,14 @@ void ForEach(const char* op, int64_t n, const F& f, void* stream) {
 #endif
 }
 
-// f(block) for `blocks` blocks of kBlockThreads threads, which share `shared_bytes` of memory each.
-template <int kBlockThreads, class F>
+// f(block) for `blocks` blocks of kBlockThreads threads, which share `shared_bytes` of memory each. The compiler leaves
+// room in the registers for kBlocks of them on a multiprocessor.
+template <int kBlockThreads, int kBlocks = 1, class F>
 void ForBlocks(const char* op, int64_t blocks, int64_t shared_bytes, const F& f, void* stream) {
   static_assert(kBlockThreads % 32 == 0 && kBlockThreads <= 1024, "whole warps");
   if (blocks <= 0) return;
 #if defined(__CUDACC__)
-  const auto kernel = internal::BlocksKernel<kBlockThreads, F>;
+  const auto kernel = internal::BlocksKernel<kBlockThreads, kBlocks, F>;
   // Beyond this a kernel must ask.
   if (shared_bytes > 48 * 1024) {
     cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));

@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 
+#include "engine/cuda/grid.h"
 #include "engine/cuda/quantize.h"
 #include "engine/cuda/random.h"
 #include "engine/cuda/read.h"
@@ -79,5 +80,46 @@ void Read(const TileGrid&, const float*, const float*, MatrixView<const T>, cons
 MT_FOR_TYPE(float)
 MT_FOR_TYPE(double)
 #undef MT_FOR_TYPE
+
+template <class T>
+class GridSolver<T>::Plans {};
+template <class T>
+GridSolver<T>::GridSolver(int64_t, int64_t, const Wires&) {
+  Refuse("grid_solver");
+}
+template <class T>
+GridSolver<T>::~GridSolver() = default;
+template <class T>
+int64_t GridSolver<T>::EffectiveMatrixWorkspaceBytes(int64_t) const {
+  Refuse("effective_matrix");
+}
+template <class T>
+int64_t GridSolver<T>::GradientWorkspaceBytes(int64_t) const {
+  Refuse("grid_gradient");
+}
+template <class T>
+template <class G>
+void GridSolver<T>::EffectiveMatrix(const GridView<const G>&, const GridView<T>&, void*, int64_t, void*) const {
+  Refuse("effective_matrix");
+}
+template <class T>
+template <class G>
+void GridSolver<T>::Gradient(const GridView<const G>&, const GridView<const T>&, const GridView<T>&, void*, int64_t,
+                             void*) const {
+  Refuse("grid_gradient");
+}
+
+#define MT_FOR_GRIDS(T, G)                                                                                          \
+  template void GridSolver<T>::EffectiveMatrix(const GridView<const G>&, const GridView<T>&, void*, int64_t, void*) \
+      const;                                                                                                        \
+  template void GridSolver<T>::Gradient(const GridView<const G>&, const GridView<const T>&, const GridView<T>&,     \
+                                        void*, int64_t, void*) const;
+template class GridSolver<float>;
+template class GridSolver<double>;
+MT_FOR_GRIDS(float, float)
+MT_FOR_GRIDS(float, double)
+MT_FOR_GRIDS(double, float)
+MT_FOR_GRIDS(double, double)
+#undef MT_FOR_GRIDS
 
 }  // namespace memtorch::cuda

@@ -18,6 +18,12 @@ void CheckWires(const char* op, const Wires& wires) {
   CheckResistance(op, "load", wires.load);
 }
 
+void CheckGridShape(const char* op, int64_t rows, int64_t cols, const Wires& wires) {
+  if (rows < 1) Invalid(op, "rows (", rows, ") must be at least 1");
+  if (cols < 1) Invalid(op, "cols (", cols, ") must be at least 1");
+  CheckWires(op, wires);
+}
+
 template <class T>
 void CheckConductances(const char* op, const GridView<const T>& g) {
   for (int64_t t = 0; t < g.tiles; ++t) {

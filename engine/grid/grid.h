@@ -39,7 +39,7 @@ struct GridView {
   GridView(T* values, int64_t count, int64_t m, int64_t n)
       : data(values), tiles(count), rows(m), cols(n), stride(n), tile_stride(m * n) {}
 
-  T* row(int64_t tile, int64_t i) const { return data + tile * tile_stride + i * stride; }
+  MT_HD T* row(int64_t tile, int64_t i) const { return data + tile * tile_stride + i * stride; }
 };
 
 // A tile without gaps, in double.
@@ -71,6 +71,7 @@ inline double WireSiemens(double ohm) { return 1 / (ohm > kIdealWireOhm ? ohm : 
 
 // Throw std::invalid_argument: a resistance outside [0, kMaxWireOhm], a conductance outside [0, kMaxSiemens].
 void CheckWires(const char* op, const Wires& wires);
+void CheckGridShape(const char* op, int64_t rows, int64_t cols, const Wires& wires);  // at least one of each, wires too
 template <class T>
 void CheckConductances(const char* op, const GridView<const T>& g);
 

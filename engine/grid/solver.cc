@@ -24,12 +24,6 @@ struct Place {
   int64_t stride = 0;
 };
 
-void CheckShape(const char* op, int64_t rows, int64_t cols, const Wires& wires) {
-  if (rows < 1) Invalid(op, "rows (", rows, ") must be at least 1");
-  if (cols < 1) Invalid(op, "cols (", cols, ") must be at least 1");
-  CheckWires(op, wires);
-}
-
 }  // namespace
 
 // Memory of one solution at a time, handed out like a stack.
@@ -310,7 +304,7 @@ GridSolver<T>::GridSolver(int64_t rows, int64_t cols, const Wires& wires)
     : rows_(rows),
       cols_(cols),
       wires_(wires),
-      plan_((CheckShape("grid_solver", rows, cols, wires), rows), cols, wires, ActiveMergeKernels<T>().panel,
+      plan_((CheckGridShape("grid_solver", rows, cols, wires), rows), cols, wires, ActiveMergeKernels<T>().panel,
             ActiveMergeKernels<T>().vector) {}
 
 template <class T>

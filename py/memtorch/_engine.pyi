@@ -230,9 +230,9 @@ class GridSolver:
 
     def __init__(self, rows: int, cols: int, word: float, bit: float, source: float, load: float, drive_both: bool = False, sense_both: bool = False) -> None: ...
 
-    def effective_matrix(self, g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], out: Annotated[NDArray | Tensor, dict(order='C', device='cpu')]) -> None:
+    def effective_matrix(self, g: Annotated[NDArray | Tensor, dict(order='C')], out: Annotated[NDArray | Tensor, dict(order='C')], workspace: Annotated[NDArray[numpy.uint8] | Tensor, dict(order='C')] | None = None) -> None:
         """
-        Effective conductances out [tiles, rows, cols] of devices g [tiles, rows, cols], siemens: currents = voltages @ out. The dtype of out is the precision inside.
+        Effective conductances out [tiles, rows, cols] of devices g [tiles, rows, cols], siemens: currents = voltages @ out. The dtype of out is the precision inside. On a GPU, memory for `workspace` bytes.
         """
 
     def verify(self, g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], effective: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], residual: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')], tolerance: float) -> None:
@@ -240,9 +240,14 @@ class GridSolver:
         Residual [tiles] of an effective matrix: what its currents lack of those of the potentials of all nodes, in parts of the largest current. RuntimeError where it is above the tolerance.
         """
 
-    def gradient(self, g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], upstream: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], gradient: Annotated[NDArray | Tensor, dict(order='C', device='cpu')]) -> None:
+    def gradient(self, g: Annotated[NDArray | Tensor, dict(order='C')], upstream: Annotated[NDArray | Tensor, dict(order='C')], gradient: Annotated[NDArray | Tensor, dict(order='C')], workspace: Annotated[NDArray[numpy.uint8] | Tensor, dict(order='C')] | None = None) -> None:
         """
-        Gradient [tiles, rows, cols] with respect to g of the sum of upstream [tiles, rows, cols] times the effective matrix, element by element.
+        Gradient [tiles, rows, cols] with respect to g of the sum of upstream [tiles, rows, cols] times the effective matrix, element by element. On a GPU, memory for `workspace` bytes.
+        """
+
+    def workspace(self, tiles: int, single: bool, gradient: bool) -> int:
+        """
+        Bytes of memory that a GPU needs beside the arrays: for effective_matrix or gradient of so many tiles, the more the faster, with float32 or float64 inside.
         """
 
     def wire_gradient(self, g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], upstream: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')], tolerance: float = 1e-10) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memtorch import _engine
-from memtorch._ops import engine_threads
+from memtorch import _engine, _ops
+from memtorch._ops import engine_threads, placed
 from memtorch._wire_sweep import operating_point
 
 __all__ = ["VoltageSolver", "device_voltages", "effective_conductances"]
@@ -48,8 +48,15 @@ def _solver(g: Tensor, wires: Tensor) -> _engine.GridSolver:
 
 def _conductances(g: Tensor) -> Tensor:
     """As the engine takes them."""
-    host = g.detach().cpu()
-    return (host if host.dtype in (torch.float32, torch.float64) else host.to(torch.float32)).contiguous()
+    source = placed(g)
+    return source if source.dtype in (torch.float32, torch.float64) else source.to(torch.float32)
+
+
+def _workspace(solver: _engine.GridSolver, out: Tensor, gradient: bool) -> Tensor | None:
+    """Memory beside the arrays that a GPU needs for the tiles of ``out``."""
+    if not _ops.on_gpu(out):
+        return None
+    return _ops.workspace(solver.workspace(len(out), single=out.dtype == torch.float32, gradient=gradient), out)
 
 
 @torch.library.custom_op("memtorch::effective_conductances", mutates_args=())
@@ -66,12 +73,13 @@ def effective_conductances(g: Tensor, wires: Tensor) -> Tensor:
         and the sense ends at 0 V, the currents into these are v @ result[array].
 
     Raises:
-        InvalidArgument: A conductance or resistance out of range.
+        InvalidArgument: A resistance out of range; a conductance out of range, on the CPU. A GPU does not look at these.
     """
     source = _conductances(g)
-    out = torch.empty(source.shape, dtype=torch.float64)
+    out = torch.empty(source.shape, dtype=torch.float64, device=source.device)
     engine_threads()
-    _solver(source, wires).effective_matrix(source, out)
+    solver = _solver(source, wires)
+    solver.effective_matrix(source, out, _workspace(solver, out, gradient=False))
     return out.to(g.device)
 
 
@@ -87,10 +95,11 @@ def _device_gradient(g: Tensor, wires: Tensor, upstream: Tensor) -> Tensor:
     About twice the cost of these.
     """
     source = _conductances(g)
-    out = torch.empty(source.shape, dtype=torch.float64)
+    out = torch.empty(source.shape, dtype=torch.float64, device=source.device)
     engine_threads()
     solver = _solver(source, wires)
-    solver.gradient(source, upstream.detach().to("cpu", torch.float64).contiguous(), out)
+    weights = upstream.detach().to(out.device, torch.float64).contiguous()
+    solver.gradient(source, weights, out, _workspace(solver, out, gradient=True))
     return out.to(device=g.device, dtype=g.dtype)
 
 

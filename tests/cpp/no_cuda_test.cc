@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "engine/cuda/grid.h"
 #include "engine/cuda/simulate.h"
 
 namespace memtorch::cuda {
@@ -26,6 +27,7 @@ TEST(NoCudaTest, SaysHowToGetIt) {
   EXPECT_EQ(RefusalOf([] { SetConductance("VTEAM", {}, {}, nullptr); }), "[set_conductance" + rest);
   EXPECT_EQ(RefusalOf([] { UpdateConductance("VTEAM", {}, nullptr); }), "[update_conductance" + rest);
   EXPECT_EQ(RefusalOf([] { Reset("VTEAM", {}, nullptr); }), "[reset" + rest);
+  EXPECT_EQ(RefusalOf([] { GridSolver<float>(1, 1, {}); }), "[grid_solver" + rest);
 }
 
 }  // namespace

@@ -15,13 +15,25 @@ RECORDED = {
 }
 
 
+def workspace(solver, out, gradient=False):
+    """What a GPU needs beside the arrays; these tests are also run with the engine that emulates one."""
+    if _engine.cuda_architectures() != ["emulated"]:
+        return None
+    single = out.dtype in (np.float32, torch.float32)
+    return np.empty(solver.workspace(len(out), single=single, gradient=gradient), dtype=np.uint8)
+
+
+def effective_matrix(solver, g, out):
+    solver.effective_matrix(g, out, workspace(solver, out))
+
+
 @pytest.mark.parametrize("n", RECORDED)
 def test_currents_of_seeded_arrays(n):
     rng = np.random.default_rng(0)
     g = rng.uniform(1e-6, 1e-4, (n, n))
     v = rng.uniform(0, 0.3, n)
     effective = np.empty((1, n, n))
-    _engine.GridSolver(n, n, 1, 1, 1, 1).effective_matrix(g[None], effective)
+    effective_matrix(_engine.GridSolver(n, n, 1, 1, 1, 1), g[None], effective)
     current = v @ effective[0]
     # badcrossbar solves by LU and was compared with ngspice to 4e-13.
     np.testing.assert_allclose(current[[0, -1]], RECORDED[n], rtol=1e-11)
@@ -32,8 +44,8 @@ def test_dtype_of_the_result_is_the_precision():
     solver = _engine.GridSolver(20, 30, word=2, bit=3, source=5, load=7)
     exact = torch.empty(2, 20, 30, dtype=torch.float64)
     single = torch.empty(2, 20, 30)
-    solver.effective_matrix(g, exact)
-    solver.effective_matrix(g, single)
+    effective_matrix(solver, g, exact)
+    effective_matrix(solver, g, single)
     difference = ((single - exact) / exact).abs().max()
     # float32 keeps every component to 1e-5; a result that was only rounded to float32 would differ by 6e-8.
     assert 6e-8 < difference < 1e-5
@@ -56,7 +68,7 @@ def test_effective_matrices_are_verified(dtype, tolerance):
 def test_both_ends_take_part():
     g = torch.full((1, 4, 6), 1e-3, dtype=torch.float64)
     both = torch.empty_like(g)
-    _engine.GridSolver(4, 6, 2, 3, 5, 7, drive_both=True, sense_both=True).effective_matrix(g, both)
+    effective_matrix(_engine.GridSolver(4, 6, 2, 3, 5, 7, drive_both=True, sense_both=True), g, both)
     # The circuit is its own mirror image, left to right and top to bottom; 24 devices round a few times each.
     torch.testing.assert_close(both, both.flip(1, 2), rtol=1e-14, atol=0)
 
@@ -68,13 +80,13 @@ def test_gradient_is_that_of_finite_differences(rows, cols):
     upstream = rng.normal(size=g.shape)
     solver = _engine.GridSolver(rows, cols, 5, 6, 7, 8)
     gradient = np.empty_like(g)
-    solver.gradient(g, upstream, gradient)
+    solver.gradient(g, upstream, gradient, workspace(solver, gradient, gradient=True))
 
     def total(step, i, j):
         changed = g.copy()
         changed[0, i, j] += step
         effective = np.empty_like(g)
-        solver.effective_matrix(changed, effective)
+        effective_matrix(solver, changed, effective)
         return (upstream * effective).sum()
 
     for i, j in ((0, 0), (rows - 1, cols - 1), (7, 20), (rows - 7, 3)):
@@ -99,7 +111,7 @@ def test_potentials_give_the_currents_of_the_effective_matrix():
     v = rng.uniform(-0.3, 0.3, (5, 24))
     solver = _engine.GridSolver(24, 40, 2, 3, 5, 7)
     effective = np.empty((1, 24, 40))
-    solver.effective_matrix(g[None], effective)
+    effective_matrix(solver, g[None], effective)
     word, bit = solved(solver, g, v, None)
     device = g * (word - bit)
     # The potentials hold Kirchhoff's law to 1e-10 of the largest device current, and 24 devices add up.

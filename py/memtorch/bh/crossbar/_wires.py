@@ -147,7 +147,7 @@ class _EffectiveTiles:
     """Effective conductances of the tiles of one crossbar, kept until a tile changes.
 
     What is kept is float64 and twice the memory of float32 conductances; 16 bytes more for each tile tell whether its
-    conductances are still the ones that were solved.
+    conductances are still the ones that were solved. On a GPU, a copy of the conductances does.
 
     Args:
         wires: Resistances of all tiles.
@@ -158,13 +158,13 @@ class _EffectiveTiles:
         self._solutions = 0
         self._source: tuple[Tensor, int] | None = None
         self._digests: list[bytes] = []
-        self._effective = torch.empty(0)
+        self._copy = self._effective = torch.empty(0)
 
     def summary(self) -> SolvedWires:
         """What is kept."""
-        tensor = self._effective
-        memory = tensor.numel() * tensor.element_size() + sum(map(len, self._digests))
-        return SolvedWires(self.wires, len(self._digests), self._solutions, memory)
+        memory = sum(tensor.numel() * tensor.element_size() for tensor in (self._effective, self._copy))
+        memory += sum(map(len, self._digests))
+        return SolvedWires(self.wires, len(self._effective), self._solutions, memory)
 
     def of(self, g: Tensor) -> Tensor:
         """Effective conductances (S) of tiles.
@@ -190,19 +190,30 @@ class _EffectiveTiles:
 
     def _solve(self, g: Tensor) -> None:
         """Solves the tiles that are not the ones that were solved before."""
-        tiles = g.detach().cpu().contiguous()
-        digests = [hashlib.blake2b(tile.numpy(), digest_size=16).digest() for tile in tiles]
         fits = self._effective.shape == g.shape and self._effective.device == g.device
-        known = self._digests if fits else [b""] * len(digests)
-        changed = [i for i, (new, old) in enumerate(zip(digests, known, strict=True)) if new != old]
-        if len(changed) == len(digests):
+        tiles = _ops.placed(g)
+        changed = self._changed_copies(tiles, fits) if _ops.on_gpu(g) else self._changed_digests(tiles, fits)
+        if len(changed) == len(tiles):
             self._effective = effective_conductances(tiles, self.wires.tensor()).to(g.device)
         elif changed:
             solved = effective_conductances(tiles[changed], self.wires.tensor())
             # Not in place: whoever was given the old ones keeps them as they were.
             self._effective = self._effective.index_copy(0, torch.tensor(changed, device=g.device), solved.to(g.device))
-        self._digests = digests
         self._solutions += len(changed)
+
+    def _changed_digests(self, tiles: Tensor, fits: bool) -> list[int]:
+        """The tiles that are not those of the last call; all of them unless ``fits``."""
+        digests = [hashlib.blake2b(tile.numpy(), digest_size=16).digest() for tile in tiles]
+        known = self._digests if fits else [b""] * len(digests)
+        self._digests = digests
+        return [i for i, (new, old) in enumerate(zip(digests, known, strict=True)) if new != old]
+
+    def _changed_copies(self, tiles: Tensor, fits: bool) -> list[int]:
+        """The same on a GPU, where tiles stay; the one place that waits for it, after something was written."""
+        fits = fits and self._copy.dtype == tiles.dtype
+        changed = (tiles != self._copy).flatten(1).any(1).nonzero().view(-1).tolist() if fits else range(len(tiles))
+        self._copy = tiles.clone()
+        return list(changed)
 
 
 class WiredTiles:

@@ -1,0 +1,381 @@
+#include "engine/cuda/grid.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "engine/cuda/grid_launch.h"
+
+namespace memtorch::cuda {
+namespace {
+
+constexpr int64_t kAlignBytes = 256;
+// Enough for the smallest launch of a batch, the last joints, to fill any GPU a few times.
+constexpr int64_t kWorkspaceBytes = int64_t{2} << 30;
+constexpr int kLeafThreads = 128;
+constexpr int kLeafBlocks = 4;  // on a multiprocessor, as many as its shared memory holds in float64
+constexpr int kFactorThreads = 128;
+constexpr int kFactorBlocks = 4;
+constexpr int kSmallPorts = 128;  // of blocks whose products are cut into smaller squares
+
+int64_t RoundUp(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
+
+int64_t TableBytes(const GridPlan& plan) {
+  return RoundUp(static_cast<int64_t>(plan.words().size() * sizeof(int32_t)), kAlignBytes);
+}
+
+// A piece of a table that travels as an argument of its kernel: no copy from the host's memory, which would have to stay
+// where it is until the GPU gets to it.
+struct WriteWords {
+  static constexpr int kMost = 960;
+  int32_t words[kMost];
+  int32_t* out;
+
+  MT_HD void operator()(int64_t i) const { out[i] = words[i]; }
+};
+
+template <class T>
+struct SolveLeaf {
+  TileLeaves<T> leaves;
+
+  static constexpr int64_t kSharedBytes =
+      (LeafMemory::kEven + LeafMemory::kOdd + LeafMemory::kRows + LeafMemory::kRight + LeafMemory::kInverse) *
+      static_cast<int64_t>(sizeof(T));
+
+  MT_HD void operator()(const Block& block) const {
+    T* even = block.Shared<T>();
+    T* odd = even + LeafMemory::kEven;
+    T* rows = odd + LeafMemory::kOdd;
+    T* right = rows + LeafMemory::kRows;
+    T* inverse = right + LeafMemory::kRight;
+    const GridLeaf& leaf = leaves.LeafOf(block);
+    const LeafCells<T> cells = leaves.CellsOf(leaf);
+    const int64_t tile = leaves.TileOf(block);
+    SolvePairs(block, cells, [&](int i, int j) { return leaves.DeviceOf(tile, leaf, i, j); }, even);
+    T* below = even;
+    T* out = odd;
+    T* const matrix = leaves.MatrixOf(block);
+    const int ports = cells.shape.ports();
+    UpLeafLevels([&](auto level) {
+      using Level = decltype(level);
+      GatherLeafRows<Level>(block, cells.shape, below, rows);
+      FactorLeafRows<Level>(block, cells.shape, rows, right, inverse);
+      if (Level::kMost == 1) {
+        LeafProducts<Level>(block, cells.shape, below, rows, [&](const LeafJoint&, int, int i, int j, T value) {
+          matrix[i * ports + j] = matrix[j * ports + i] = value;
+        });
+        return;
+      }
+      StoreLeafProducts<Level>(block, cells.shape, below, rows, out);
+      T* const former = below;
+      below = out;
+      out = former;
+    });
+  }
+};
+
+// The factors of a joint, one block of threads each. A thread has whole columns: what earlier slabs add to them, the
+// elimination inside the slab, in which they count by their sum alone, and its effect on them.
+template <class T>
+struct FactorJoint {
+  TileJoints<T> joints;
+
+  // For joints that have at most `rows` rows.
+  static int64_t SharedBytes(int rows) {
+    const int staged = rows > kMostStaged ? 0 : std::max(rows - kSlab, 0);
+    return kSlab * (staged + 2 * kSlab + 1 + kFactorThreads) * static_cast<int64_t>(sizeof(T));
+  }
+
+  MT_HD void operator()(const Block& block) const {
+    const GridJoint& joint = joints.JointOf(block);
+    const T* tile = joints.TileOf(block);
+    T* const factors = joints.TileOf(block) + joint.factors;
+    const int width = joint.width(), rows = joint.rows;
+    T* const n = block.Shared<T>();
+    T* const inverse = n + 2 * kSlab * kSlab;
+    T* const sums = inverse + kSlab;
+    T* const stage = sums + kSlab * kFactorThreads;
+    const bool staged = rows <= kMostStaged;
+    for (int first = 0; first < rows; first += kSlab) {
+      // What earlier slabs have in the slab's columns.
+      const T* const earlier = staged ? stage : factors + first;
+      const int stride = staged ? kSlab : width;
+      block.Each(staged ? first * kSlab : 0,
+                 [&](int e) { stage[e] = factors[e / kSlab * width + first + e % kSlab]; });
+      block.EachThread([&](int thread) {
+        Column<T> sum{};
+        for (int j = first + thread; j < width; j += kFactorThreads) {
+          const bool outer = j >= rows;
+          Column<T> column{};
+          GatherColumn(joint, tile, first, outer ? joint.outer_segments : joint.shared_segments,
+                       outer ? joint.outer_count : joint.shared_count, outer ? j - rows : j, outer, &column);
+          for (int k = 0; k < first; ++k) {
+            const T right = factors[k * width + j];
+            MT_UNROLL
+            for (int r = 0; r < kSlab; ++r) column.x[r] += earlier[k * stride + r] * right;
+          }
+          const bool inside = j < first + kSlab;
+          MT_UNROLL
+          for (int r = 0; r < kSlab; ++r) {
+            if (inside) {
+              n[r * 2 * kSlab + j - first] = column.x[r];
+            } else {
+              factors[(first + r) * width + j] = column.x[r];
+              sum.x[r] += column.x[r];
+            }
+          }
+        }
+        MT_UNROLL
+        for (int r = 0; r < kSlab; ++r) sums[r * kFactorThreads + thread] = sum.x[r];
+      });
+      SumRight(block, sums, n, inverse);
+      EliminateSlab(block, n, inverse);
+      block.Each(kSlab * kSlab, [&](int e) {
+        factors[(first + e / kSlab) * width + first + e % kSlab] = n[e / kSlab * 2 * kSlab + e % kSlab];
+      });
+      // No loop inside: the compiler would keep all of n in registers.
+      for (int group = first + kSlab; group < width; group += kFactorThreads) {
+        block.EachThread([&](int thread) {
+          if (group + thread >= width) return;
+          T* const out = factors + first * width + group + thread;
+          Column<T> column;
+          MT_UNROLL
+          for (int r = 0; r < kSlab; ++r) column.x[r] = out[r * width];
+          MT_UNROLL
+          for (int k = 0; k < kSlab; ++k) {
+            column.x[k] *= n[k * 2 * kSlab + k];
+            MT_UNROLL
+            for (int r = k + 1; r < kSlab; ++r) column.x[r] += n[k * 2 * kSlab + r] * column.x[k];
+            out[k * width] = column.x[k];
+          }
+        });
+      }
+    }
+  }
+
+ private:
+  // From the sums of each thread to what lies right of each column of the slab.
+  MT_HD static void SumRight(const Block& block, T* sums, T* n, T* inverse) {
+    constexpr int kParts = 8;
+    block.Each(kSlab * kParts, [&](int e) {
+      T* row = sums + e / kParts * kFactorThreads + e % kParts;
+      T sum = row[0];
+      for (int t = kParts; t < kFactorThreads; t += kParts) sum += row[t];
+      row[0] = sum;
+    });
+    block.Each(kSlab, [&](int r) {
+      T sum = 0;
+      for (int p = 0; p < kParts; ++p) sum += sums[r * kFactorThreads + p];
+      for (int col = kSlab - 1; col >= r; --col) {
+        n[r * 2 * kSlab + kSlab + col] = sum;
+        sum += n[r * 2 * kSlab + col];
+      }
+      if (r == 0) inverse[0] = InverseOf(n[kSlab]);
+    });
+  }
+};
+
+// What the children have between two outer ports. The root has both ends of a line as one port: two of a child's.
+template <class T>
+MT_HD T FromChildren(const GridJoint& joint, const T* tile, const LeafPort* row, const LeafPort* col) {
+  T sum = 0;
+  for (int a = 0; a < 2; ++a) {
+    for (int b = 0; b < 2; ++b) {
+      const int child = row[a].child;
+      if (child < 0 || child != col[b].child) continue;
+      sum += tile[joint.child[child] + static_cast<int64_t>(row[a].port) * joint.child_ports[child] + col[b].port];
+    }
+  }
+  return sum;
+}
+
+// Where an outer port comes from: one or two ports of children, else of child -1.
+MT_HD void FindOrigins(const GridJoint& joint, int port, LeafPort* origins) {
+  origins[0] = origins[1] = {-1, 0};
+  int found = 0;
+  for (int s = 0; s < joint.outer_count; ++s) {
+    const GridSegment segment = joint.outer_segments[s];
+    if (port < segment.to || port >= segment.to + segment.size || found == 2) continue;
+    origins[found++] = {segment.child, segment.from + port - segment.to};
+  }
+}
+
+// Rows from first_row on and columns from first_col on of the product of a joint's factors with themselves, and what the
+// children have there: out(row, col, value).
+template <int kSide, class T, class Out>
+MT_HD void JoinSquare(const Block& block, const GridJoint& joint, const T* tile, int first_row, int first_col,
+                      const Out& out) {
+  const T* factors = tile + joint.factors;
+  const int width = joint.width(), rows = joint.rows, ports = joint.ports;
+  const auto columns_from = [=](int first) {
+    return [=](int k, int i) { return first + i < ports ? factors[k * width + rows + first + i] : T(0); };
+  };
+  ProductSquare<T, kSide> square;
+  LeafPort* const origins = block.Shared<LeafPort>(ProductSquare<T, kSide>::kSharedBytes);
+  block.Each(2 * kSide, [&](int e) {
+    FindOrigins(joint, e < kSide ? first_row + e : first_col + e - kSide, origins + 2 * e);
+  });
+  square.Clear(block);
+  square.template AddProduct<false, false>(block, rows, columns_from(first_row), columns_from(first_col));
+  square.ForEachSum(block, [&](int row, int col, T sum) {
+    if (first_row + row >= ports || first_col + col >= ports) return;
+    out(first_row + row, first_col + col, sum, origins + 2 * row, origins + 2 * (kSide + col));
+  });
+}
+
+template <class T, int kSide>
+constexpr int64_t kSquareBytes =
+    ProductSquare<T, kSide>::kSharedBytes + 4 * kSide * static_cast<int64_t>(sizeof(LeafPort));
+
+// The upper triangle of a joint's matrix, one block of threads for each square.
+template <class T, int kSide>
+struct JoinJoint {
+  TileJoints<T> joints;
+  int squares;  // most of any joint, along a side
+
+  MT_HD void operator()(const Block& block) const {
+    const int parts = PairCount(squares);
+    const GridJoint& joint = joints.JointOf(block, parts);
+    T* const tile = joints.TileOf(block, parts);
+    const Pair pair = PairOf(static_cast<int>(block.index() % parts), squares);
+    const int ports = joint.ports;
+    if (pair.j * kSide >= ports) return;
+    T* const matrix = tile + joint.out;
+    JoinSquare<kSide>(block, joint, tile, pair.i * kSide, pair.j * kSide,
+                      [&](int i, int j, T sum, const LeafPort* row, const LeafPort* col) {
+                        if (i < j) matrix[i * ports + j] = sum + FromChildren(joint, tile, row, col);
+                      });
+  }
+};
+
+// Of the root what lies between drivers and senses.
+template <class T, int kSide>
+struct JoinRoot {
+  TileJoints<T> joints;
+  GridView<T> out;
+  int64_t first_tile;
+
+  MT_HD void operator()(const Block& block) const {
+    const int across = static_cast<int>((out.cols + kSide - 1) / kSide);
+    const int parts = static_cast<int>((out.rows + kSide - 1) / kSide) * across;
+    const GridJoint& joint = joints.JointOf(block, parts);
+    const T* tile = joints.TileOf(block, parts);
+    const int part = static_cast<int>(block.index() % parts), drivers = static_cast<int>(out.rows);
+    const int64_t number = first_tile + block.index() / parts;
+    JoinSquare<kSide>(block, joint, tile, part / across * kSide, drivers + part % across * kSide,
+                      [&](int i, int j, T sum, const LeafPort* row, const LeafPort* col) {
+                        if (i < drivers) out.row(number, i)[j - drivers] = sum + FromChildren(joint, tile, row, col);
+                      });
+  }
+};
+
+template <class T, int kSide>
+void LaunchJoin(const char* op, const TileJoints<T>& joints, int ports, int64_t tiles, void* stream) {
+  const int squares = (ports + kSide - 1) / kSide;
+  ForBlocks<ProductSquare<T, kSide>::kThreads>(op, tiles * joints.count * PairCount(squares), kSquareBytes<T, kSide>,
+                                               JoinJoint<T, kSide>{joints, squares}, stream);
+}
+
+template <class T, int kSide>
+void LaunchRoot(const char* op, const TileJoints<T>& joints, const GridView<T>& out, int64_t first, int64_t tiles,
+                void* stream) {
+  const int64_t parts = (out.rows + kSide - 1) / kSide * ((out.cols + kSide - 1) / kSide);
+  ForBlocks<ProductSquare<T, kSide>::kThreads>(op, tiles * parts, kSquareBytes<T, kSide>,
+                                               JoinRoot<T, kSide>{joints, out, first}, stream);
+}
+
+}  // namespace
+
+int64_t GridWorkspaceBytes(const GridPlan& plan, int64_t tiles, int64_t element_bytes) {
+  const int64_t tile = plan.tile_size() * element_bytes;
+  return TableBytes(plan) + tile * std::max<int64_t>(1, std::min(tiles, kWorkspaceBytes / tile));
+}
+
+template <class T>
+GridRun<T>::GridRun(const char* op, const GridPlan& plan, void* workspace, int64_t workspace_bytes, void* stream)
+    : op_(op),
+      plan_(plan),
+      workspace_(workspace),
+      memory_(reinterpret_cast<T*>(static_cast<char*>(workspace) + TableBytes(plan))),
+      stream_(stream) {
+  const int64_t tile_bytes = plan.tile_size() * static_cast<int64_t>(sizeof(T));
+  const int64_t least = TableBytes(plan) + tile_bytes;
+  if (workspace_bytes < least) {
+    Invalid(op, "workspace (", workspace_bytes, " bytes) must hold a tile, at least ", least);
+  }
+  most_tiles_ = (workspace_bytes - TableBytes(plan)) / tile_bytes;
+  const auto& words = plan.words();
+  for (size_t at = 0; at < words.size(); at += WriteWords::kMost) {
+    WriteWords write;
+    const size_t count = std::min<size_t>(WriteWords::kMost, words.size() - at);
+    std::memcpy(write.words, words.data() + at, count * sizeof(int32_t));
+    write.out = static_cast<int32_t*>(workspace) + at;
+    ForEach(op, static_cast<int64_t>(count), write, stream);
+  }
+}
+
+template <class T>
+void GridRun<T>::Up(const GridDevices& g, int64_t first, int64_t tiles) const {
+  using Solve = SolveLeaf<T>;
+  ForBlocks<kLeafThreads, kLeafBlocks>(op_, tiles * plan_.leaves(), Solve::kSharedBytes, Solve{Leaves(g, first)}, stream_);
+  for (const GridLevel& level : plan_.levels()) {
+    const TileJoints<T> joints = Joints(level);
+    ForBlocks<kFactorThreads, kFactorBlocks>(op_, tiles * level.count, FactorJoint<T>::SharedBytes(level.rows),
+                              FactorJoint<T>{joints}, stream_);
+    if (&level == &plan_.levels().back()) return;
+    if (level.ports <= kSmallPorts) {
+      LaunchJoin<T, 32>(op_, joints, level.ports, tiles, stream_);
+    } else {
+      LaunchJoin<T, 64>(op_, joints, level.ports, tiles, stream_);
+    }
+  }
+}
+
+template <class T>
+GridSolver<T>::GridSolver(int64_t rows, int64_t cols, const Wires& wires) {
+  CheckGridShape("grid_solver", rows, cols, wires);
+  plans_ = std::make_unique<Plans>(rows, cols, wires);
+}
+
+template <class T>
+GridSolver<T>::~GridSolver() = default;
+
+template <class T>
+int64_t GridSolver<T>::EffectiveMatrixWorkspaceBytes(int64_t tiles) const {
+  return GridWorkspaceBytes(plans_->forward, tiles, sizeof(T));
+}
+
+template <class T>
+template <class G>
+void GridSolver<T>::EffectiveMatrix(const GridView<const G>& g, const GridView<T>& out, void* workspace,
+                                    int64_t workspace_bytes, void* stream) const {
+  const char* op = "effective_matrix";
+  CheckGrid(op, "g", g, g.tiles, plans_->rows, plans_->cols);
+  CheckGrid(op, "out", out, g.tiles, plans_->rows, plans_->cols);
+  if (g.tiles == 0) return;
+  const GridRun<T> run(op, plans_->forward, workspace, workspace_bytes, stream);
+  const TileJoints<T> root = run.Joints(plans_->forward.levels().back());
+  const int64_t part = run.PartOf(g.tiles);
+  for (int64_t first = 0; first < g.tiles; first += part) {
+    const int64_t tiles = std::min(part, g.tiles - first);
+    run.Up(GridDevices(g), first, tiles);
+    if (std::max(g.rows, g.cols) <= kSmallPorts / 2) {
+      LaunchRoot<T, 32>(op, root, out, first, tiles, stream);
+    } else {
+      LaunchRoot<T, 64>(op, root, out, first, tiles, stream);
+    }
+  }
+}
+
+#define MT_INSTANTIATE(T, G)                                                                                       \
+  template void GridSolver<T>::EffectiveMatrix(const GridView<const G>&, const GridView<T>&, void*, int64_t, void*) \
+      const;
+template class GridRun<float>;
+template class GridRun<double>;
+template class GridSolver<float>;
+template class GridSolver<double>;
+MT_INSTANTIATE(float, float)
+MT_INSTANTIATE(float, double)
+MT_INSTANTIATE(double, float)
+MT_INSTANTIATE(double, double)
+
+}  // namespace memtorch::cuda

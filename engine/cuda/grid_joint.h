@@ -1,0 +1,184 @@
+// Joints of blocks of a grid, by blocks of threads: what grid.cu and grid_gradient.cu share.
+//
+// The arithmetic is that of engine/grid/merge_kernels.h: pivots are sums, and nothing is ever subtracted.
+#ifndef MEMTORCH_ENGINE_CUDA_GRID_JOINT_H_
+#define MEMTORCH_ENGINE_CUDA_GRID_JOINT_H_
+
+#include "engine/cuda/grid_plan.h"
+#include "engine/cuda/launch.h"
+#include "engine/math.h"
+
+namespace memtorch::cuda {
+
+// A sum of conductances below it is a sum of zeros: wires are at least 1 / kMaxWireOhm.
+template <class T>
+constexpr T kNothing = T(1e-35);
+
+// 1 / pivot; 0 for a node that nothing is connected to: it simply goes.
+template <class T>
+MT_HD T InverseOf(T pivot) {
+  return pivot > kNothing<T> ? 1 / pivot : T(0);
+}
+
+template <class T>
+MT_HD T RootOf(T x) {
+  return static_cast<T>(Sqrt(static_cast<double>(x)));
+}
+
+// The same joint of every tile of a batch: what a block of threads works on.
+template <class T>
+struct TileJoints {
+  const GridJoint* joints;
+  int count;
+  T* memory;
+  int64_t tile_size;
+
+  // With `parts` blocks of threads for each joint.
+  MT_HD const GridJoint& JointOf(const Block& block, int parts = 1) const {
+    return joints[block.index() / parts % count];
+  }
+  MT_HD T* TileOf(const Block& block, int parts = 1) const {
+    return memory + block.index() / parts / count * tile_size;
+  }
+};
+
+// The pair (i, j), i <= j < n, that is k-th of n (n + 1) / 2, without a loop or a root: rows i and n - 1 - i together
+// are as long for every i.
+struct Pair {
+  int i, j;
+};
+MT_HD Pair PairOf(int k, int n) {
+  const int odd = n & 1, width = n + 1 - odd, i = k / width, c = k % width;
+  if (c >= i + 1 - odd) return {i, c - 1 + odd};
+  return {n - 1 - i + odd, n - 1 - c};
+}
+MT_HD int PairCount(int n) { return n * (n + 1) / 2; }
+
+// Joints of more rows read those of other slabs from the GPU's memory, not from a copy that all threads share.
+constexpr int kMostStaged = 256;
+
+// A column of a slab, which a thread keeps in registers.
+template <class T>
+struct Column {
+  T x[kSlab];
+};
+
+// Adds what the children have in rows [first, first + kSlab) of what is shared: of `columns`, which are those of what is
+// shared or the outer ones, the one at `col`. Of what is shared only what lies right of the diagonal.
+template <class T>
+MT_HD void GatherColumn(const GridJoint& joint, const T* tile, int first, const GridSegment* columns, int count,
+                        int col, bool outer, Column<T>* column) {
+  for (int t = 0; t < count; ++t) {
+    const GridSegment to = columns[t];
+    if (col < to.to || col >= to.to + to.size) continue;
+    const int64_t stride = joint.child_ports[to.child];
+    for (int s = 0; s < joint.shared_count; ++s) {
+      const GridSegment from = joint.shared_segments[s];
+      if (from.child != to.child) continue;
+      const int begin = first - from.to;
+      const T* value = tile + joint.child[to.child] + (from.from + begin) * stride + to.from + col - to.to;
+      MT_UNROLL
+      for (int r = 0; r < kSlab; ++r) {
+        const bool inside = begin + r >= 0 && begin + r < from.size && (outer || first + r < col);
+        if (inside) column->x[r] += value[r * stride];
+      }
+    }
+  }
+}
+
+// The elimination inside a slab. `n` [kSlab, 2 kSlab]: conductances between its rows, right of the diagonal; then what
+// lies right of each column, which is updated like a column and holds the pivots. Leaves the factors in the first half.
+template <class T>
+MT_HD void EliminateSlab(const Block& block, T* n, T* inverse) {
+  for (int k = 0; k + 1 < kSlab; ++k) {
+    const T* pivot = n + k * 2 * kSlab;
+    block.Each(kSlab * 2 * kSlab, [&](int e) {
+      const int row = e / (2 * kSlab), col = e % (2 * kSlab);
+      if (row <= k || (col < kSlab ? col <= row : col - kSlab < row)) return;
+      n[e] += pivot[row] * inverse[k] * pivot[col];
+      if (row == k + 1 && col == kSlab + row) inverse[row] = InverseOf(n[e]);
+    });
+  }
+  block.Each(kSlab * kSlab, [&](int e) {
+    const int row = e / kSlab, col = e % kSlab;
+    T* value = n + row * 2 * kSlab + col;
+    const T root = RootOf(inverse[row]);
+    *value = row == col ? root : row < col ? *value * root : T(0);
+  });
+}
+
+constexpr int kDepth = 16;  // of a product that is loaded at a time
+
+// A square of a product, kSide x kSide; a thread has four rows and every (kSide / 4)th column.
+template <class T, int kSide>
+struct ProductSquare {
+  static constexpr int kColumns = kSide / 4;
+  static constexpr int kThreads = kColumns * kColumns;
+  static constexpr int kStride = kSide + 4;  // of shared memory: no two columns in one bank
+  static constexpr int64_t kSharedBytes = 2 * kDepth * kStride * static_cast<int64_t>(sizeof(T));
+
+  struct Sums {
+    T at[4][4];
+  };
+  PerThread<Sums, kThreads> sums;
+
+  MT_HD static int Row(int thread, int r) { return thread / kColumns * 4 + r; }
+  MT_HD static int Col(int thread, int c) { return thread % kColumns + c * kColumns; }
+
+  MT_HD void Clear(const Block& block) {
+    block.EachThread([&](int t) { sums[t] = {}; });
+  }
+
+  // += the sum over k < depth of left(k, row) right(k, col). kLeftDeep: left's memory runs along k; kRightDeep likewise.
+  template <bool kLeftDeep, bool kRightDeep, class Left, class Right>
+  MT_HD void AddProduct(const Block& block, int depth, const Left& left, const Right& right) {
+    T* const a = block.Shared<T>();
+    T* const b = a + kDepth * kStride;
+    for (int first = 0; first < depth; first += kDepth) {
+      block.Each(2 * kDepth * kSide, [&](int e) {
+        const bool is_left = e < kDepth * kSide;
+        const int place = is_left ? e : e - kDepth * kSide;
+        const bool deep = is_left ? kLeftDeep : kRightDeep;
+        const int k = deep ? place % kDepth : place / kSide, i = deep ? place / kDepth : place % kSide;
+        T value = 0;
+        if (first + k < depth) value = is_left ? left(first + k, i) : right(first + k, i);
+        (is_left ? a : b)[k * kStride + i] = value;
+      });
+      block.EachThread([&](int t) {
+        Sums sum = sums[t];
+        const T* row = a + Row(t, 0);
+        const T* col = b + Col(t, 0);
+        for (int k = 0; k < kDepth; ++k) {
+          T x[4], y[4];
+          MT_UNROLL
+          for (int r = 0; r < 4; ++r) x[r] = row[k * kStride + r];
+          MT_UNROLL
+          for (int c = 0; c < 4; ++c) y[c] = col[k * kStride + c * kColumns];
+          MT_UNROLL
+          for (int r = 0; r < 4; ++r) {
+            MT_UNROLL
+            for (int c = 0; c < 4; ++c) sum.at[r][c] += x[r] * y[c];
+          }
+        }
+        sums[t] = sum;
+      });
+    }
+  }
+
+  // body(row, col, sum)
+  template <class Body>
+  MT_HD void ForEachSum(const Block& block, const Body& body) {
+    block.EachThread([&](int t) {
+      const Sums sum = sums[t];
+      MT_UNROLL
+      for (int r = 0; r < 4; ++r) {
+        MT_UNROLL
+        for (int c = 0; c < 4; ++c) body(Row(t, r), Col(t, c), sum.at[r][c]);
+      }
+    });
+  }
+};
+
+}  // namespace memtorch::cuda
+
+#endif  // MEMTORCH_ENGINE_CUDA_GRID_JOINT_H_
