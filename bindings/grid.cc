@@ -1,5 +1,7 @@
 // Crossbars with resistive wires.
 
+#include "engine/cuda/grid.h"
+
 #include <nanobind/stl/optional.h>
 
 #include <memory>
@@ -8,7 +10,6 @@
 
 #include "bindings/arrays.h"
 #include "bindings/place.h"
-#include "engine/cuda/grid.h"
 #include "engine/grid/branches.h"
 #include "engine/grid/nodes.h"
 #include "engine/grid/solver.h"

@@ -1,8 +1,7 @@
-#include "engine/cuda/grid.h"
-
 #include <algorithm>
 #include <cstring>
 
+#include "engine/cuda/grid.h"
 #include "engine/cuda/grid_launch.h"
 
 namespace memtorch::cuda {
@@ -99,8 +98,7 @@ struct FactorJoint {
       // What earlier slabs have in the slab's columns.
       const T* const earlier = staged ? stage : factors + first;
       const int stride = staged ? kSlab : width;
-      block.Each(staged ? first * kSlab : 0,
-                 [&](int e) { stage[e] = factors[e / kSlab * width + first + e % kSlab]; });
+      block.Each(staged ? first * kSlab : 0, [&](int e) { stage[e] = factors[e / kSlab * width + first + e % kSlab]; });
       block.EachThread([&](int thread) {
         Column<T> sum{};
         for (int j = first + thread; j < width; j += kFactorThreads) {
@@ -211,9 +209,8 @@ MT_HD void JoinSquare(const Block& block, const GridJoint& joint, const T* tile,
   };
   ProductSquare<T, kSide> square;
   LeafPort* const origins = block.Shared<LeafPort>(ProductSquare<T, kSide>::kSharedBytes);
-  block.Each(2 * kSide, [&](int e) {
-    FindOrigins(joint, e < kSide ? first_row + e : first_col + e - kSide, origins + 2 * e);
-  });
+  block.Each(2 * kSide,
+             [&](int e) { FindOrigins(joint, e < kSide ? first_row + e : first_col + e - kSide, origins + 2 * e); });
   square.Clear(block);
   square.template AddProduct<false, false>(block, rows, columns_from(first_row), columns_from(first_col));
   square.ForEachSum(block, [&](int row, int col, T sum) {
@@ -316,11 +313,12 @@ GridRun<T>::GridRun(const char* op, const GridPlan& plan, void* workspace, int64
 template <class T>
 void GridRun<T>::Up(const GridDevices& g, int64_t first, int64_t tiles) const {
   using Solve = SolveLeaf<T>;
-  ForBlocks<kLeafThreads, kLeafBlocks>(op_, tiles * plan_.leaves(), Solve::kSharedBytes, Solve{Leaves(g, first)}, stream_);
+  ForBlocks<kLeafThreads, kLeafBlocks>(op_, tiles * plan_.leaves(), Solve::kSharedBytes, Solve{Leaves(g, first)},
+                                       stream_);
   for (const GridLevel& level : plan_.levels()) {
     const TileJoints<T> joints = Joints(level);
     ForBlocks<kFactorThreads, kFactorBlocks>(op_, tiles * level.count, FactorJoint<T>::SharedBytes(level.rows),
-                              FactorJoint<T>{joints}, stream_);
+                                             FactorJoint<T>{joints}, stream_);
     if (&level == &plan_.levels().back()) return;
     if (level.ports <= kSmallPorts) {
       LaunchJoin<T, 32>(op_, joints, level.ports, tiles, stream_);
@@ -366,7 +364,7 @@ void GridSolver<T>::EffectiveMatrix(const GridView<const G>& g, const GridView<T
   }
 }
 
-#define MT_INSTANTIATE(T, G)                                                                                       \
+#define MT_INSTANTIATE(T, G)                                                                                        \
   template void GridSolver<T>::EffectiveMatrix(const GridView<const G>&, const GridView<T>&, void*, int64_t, void*) \
       const;
 template class GridRun<float>;

@@ -191,9 +191,9 @@ struct LeafGradient {
   GridView<T> gradient;
 
   using Memory = LeafAdjointMemory;
-  static constexpr int64_t kSharedBytes = (Memory::kEven + Memory::kOdd + Memory::kProduct + Memory::kRight +
-                                           Memory::kInverse + Memory::kRows) *
-                                          static_cast<int64_t>(sizeof(T));
+  static constexpr int64_t kSharedBytes =
+      (Memory::kEven + Memory::kOdd + Memory::kProduct + Memory::kRight + Memory::kInverse + Memory::kRows) *
+      static_cast<int64_t>(sizeof(T));
 
   MT_HD void operator()(const Block& block) const {
     T* const even = block.Shared<T>();
@@ -281,9 +281,8 @@ int64_t GridSolver<T>::GradientWorkspaceBytes(int64_t tiles) const {
 
 template <class T>
 template <class G>
-void GridSolver<T>::Gradient(const GridView<const G>& g, const GridView<const T>& upstream,
-                             const GridView<T>& gradient, void* workspace, int64_t workspace_bytes,
-                             void* stream) const {
+void GridSolver<T>::Gradient(const GridView<const G>& g, const GridView<const T>& upstream, const GridView<T>& gradient,
+                             void* workspace, int64_t workspace_bytes, void* stream) const {
   const char* op = "grid_gradient";
   CheckGrid(op, "g", g, g.tiles, plans_->rows, plans_->cols);
   CheckGrid(op, "upstream", upstream, g.tiles, plans_->rows, plans_->cols);
@@ -299,14 +298,14 @@ void GridSolver<T>::Gradient(const GridView<const G>& g, const GridView<const T>
     ForEach(op, tiles * root_size, SetRoot<T>{run.Joints(plan.levels().back()), upstream, first}, stream);
     for (auto level = plan.levels().rbegin(); level != plan.levels().rend(); ++level) Down(run, *level, tiles);
     using Leaf = LeafGradient<T>;
-    ForBlocks<kLeafThreads, kLeafBlocks>(op, tiles * plan.leaves(), Leaf::kSharedBytes, Leaf{run.Leaves(GridDevices(g), first), gradient},
-                            stream);
+    ForBlocks<kLeafThreads, kLeafBlocks>(op, tiles * plan.leaves(), Leaf::kSharedBytes,
+                                         Leaf{run.Leaves(GridDevices(g), first), gradient}, stream);
   }
 }
 
-#define MT_INSTANTIATE(T, G)                                                                                  \
-  template void GridSolver<T>::Gradient(const GridView<const G>&, const GridView<const T>&, const GridView<T>&, \
-                                        void*, int64_t, void*) const;
+#define MT_INSTANTIATE(T, G)                                                                                           \
+  template void GridSolver<T>::Gradient(const GridView<const G>&, const GridView<const T>&, const GridView<T>&, void*, \
+                                        int64_t, void*) const;
 template int64_t GridSolver<float>::GradientWorkspaceBytes(int64_t) const;
 template int64_t GridSolver<double>::GradientWorkspaceBytes(int64_t) const;
 MT_INSTANTIATE(float, float)

@@ -51,17 +51,13 @@ struct TileLeaves {
   int64_t tile_size;
 
   MT_HD const GridLeaf& LeafOf(const Block& block) const { return leaves[block.index() % count]; }
-  MT_HD T* MatrixOf(const Block& block) const {
-    return memory + block.index() / count * tile_size + LeafOf(block).out;
-  }
+  MT_HD T* MatrixOf(const Block& block) const { return memory + block.index() / count * tile_size + LeafOf(block).out; }
   MT_HD int64_t TileOf(const Block& block) const { return first_tile + block.index() / count; }
   MT_HD LeafCells<T> CellsOf(const GridLeaf& leaf) const {
     return {{leaf.rows, leaf.cols}, word + leaf.col, bit + leaf.row};
   }
   // The device of a cell of a leaf; padding has none.
-  MT_HD bool Has(const GridLeaf& leaf, int i, int j) const {
-    return leaf.row + i >= row_pad && leaf.col + j < cols;
-  }
+  MT_HD bool Has(const GridLeaf& leaf, int i, int j) const { return leaf.row + i >= row_pad && leaf.col + j < cols; }
   MT_HD T DeviceOf(int64_t tile, const GridLeaf& leaf, int i, int j) const {
     return Has(leaf, i, j) ? g.At<T>(tile, leaf.row + i - row_pad, leaf.col + j) : T(0);
   }

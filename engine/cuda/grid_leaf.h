@@ -177,8 +177,8 @@ MT_HD void GatherLeafRows(const Block& block, LeafShape leaf, const T* below, T*
       T value = 0;
       if (outer >= 0) {
         if (r < shared && outer < joint.whole.ports()) {
-          value = child[origin.child][Triangle(joint.from(origin.child) + r, origin.port,
-                                               joint.part[origin.child].ports())];
+          value = child[origin.child]
+                       [Triangle(joint.from(origin.child) + r, origin.port, joint.part[origin.child].ports())];
         }
       } else if (r < col && col < shared) {
         for (int c = 0; c < 2; ++c) {

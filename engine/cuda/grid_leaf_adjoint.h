@@ -123,10 +123,10 @@ MT_HD void DescendPairs(const Block& block, const LeafCells<T>& leaf, const Cell
     const T before = static_cast<T>(leaf.word[j]), between = static_cast<T>(leaf.word[j + 1]);
     const T inverse = InverseOf(before + between + cells(i, j));
     const T left = before * inverse, right = between * inverse, top = -(left + right);
-    out(i, j, left * left * at(kLeftEnd, kLeftEnd) + right * right * at(kRightEnd, kRightEnd) +
-                  top * top * at(kTop0, kTop0) +
-                  2 * (left * right * at(kLeftEnd, kRightEnd) + left * top * at(kTop0, kLeftEnd) +
-                       right * top * at(kTop0, kRightEnd)));
+    out(i, j,
+        left * left * at(kLeftEnd, kLeftEnd) + right * right * at(kRightEnd, kRightEnd) + top * top * at(kTop0, kTop0) +
+            2 * (left * right * at(kLeftEnd, kRightEnd) + left * top * at(kTop0, kLeftEnd) +
+                 right * top * at(kTop0, kRightEnd)));
   });
 }
 

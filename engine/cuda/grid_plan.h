@@ -30,10 +30,10 @@ struct GridLeaf {
 struct GridJoint {
   static constexpr int kMaxShared = 2, kMaxOuter = 6;
 
-  int64_t out, factors;     // where they lie in a tile's memory, elements
-  int64_t scratch;          // likewise, for the way back: [rows, width]
-  int64_t child[2];         // the children's matrices
-  int32_t child_ports[2];   // 0: there is no such child
+  int64_t out, factors;    // where they lie in a tile's memory, elements
+  int64_t scratch;         // likewise, for the way back: [rows, width]
+  int64_t child[2];        // the children's matrices
+  int32_t child_ports[2];  // 0: there is no such child
   int32_t ports, shared, rows;
   int32_t shared_count, outer_count;
   GridSegment shared_segments[kMaxShared];
@@ -65,7 +65,7 @@ class GridPlan {
   int leaves() const { return leaves_; }
   int64_t cols() const { return cols_; }
   int64_t row_pad() const { return row_pad_; }
-  const GridJoint& root() const { return root_; }  // ports: drivers, then senses
+  const GridJoint& root() const { return root_; }   // ports: drivers, then senses
   int64_t tile_size() const { return tile_size_; }  // memory of a tile, elements
 
  private:

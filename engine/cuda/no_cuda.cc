@@ -109,11 +109,11 @@ void GridSolver<T>::Gradient(const GridView<const G>&, const GridView<const T>&,
   Refuse("grid_gradient");
 }
 
-#define MT_FOR_GRIDS(T, G)                                                                                          \
-  template void GridSolver<T>::EffectiveMatrix(const GridView<const G>&, const GridView<T>&, void*, int64_t, void*) \
-      const;                                                                                                        \
-  template void GridSolver<T>::Gradient(const GridView<const G>&, const GridView<const T>&, const GridView<T>&,     \
-                                        void*, int64_t, void*) const;
+#define MT_FOR_GRIDS(T, G)                                                                                             \
+  template void GridSolver<T>::EffectiveMatrix(const GridView<const G>&, const GridView<T>&, void*, int64_t, void*)    \
+      const;                                                                                                           \
+  template void GridSolver<T>::Gradient(const GridView<const G>&, const GridView<const T>&, const GridView<T>&, void*, \
+                                        int64_t, void*) const;
 template class GridSolver<float>;
 template class GridSolver<double>;
 MT_FOR_GRIDS(float, float)

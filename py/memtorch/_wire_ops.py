@@ -73,7 +73,7 @@ def effective_conductances(g: Tensor, wires: Tensor) -> Tensor:
         and the sense ends at 0 V, the currents into these are v @ result[array].
 
     Raises:
-        InvalidArgument: A resistance out of range; a conductance out of range, on the CPU. A GPU does not look at these.
+        InvalidArgument: A resistance out of range, or on the CPU a conductance; a GPU does not look at those.
     """
     source = _conductances(g)
     out = torch.empty(source.shape, dtype=torch.float64, device=source.device)

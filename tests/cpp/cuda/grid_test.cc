@@ -127,9 +127,9 @@ void ExpectGradient(const Batch& batch, const Wires& wires, double tolerance) {
 
 class CudaGridTest : public testing::GpuTest {};
 
-constexpr int64_t kShapes[][2] = {{1, 1},   {1, 2},   {2, 1},  {3, 5},   {4, 4},   {7, 9},  {16, 16}, {17, 16}, {16, 17},
-                                  {20, 13}, {24, 24}, {33, 10}, {9, 40}, {3, 100}, {100, 3}, {1, 70}, {70, 1}};
-
+constexpr int64_t kShapes[][2] = {{1, 1},   {1, 2},   {2, 1},   {3, 5},   {4, 4},   {7, 9},
+                                  {16, 16}, {17, 16}, {16, 17}, {20, 13}, {24, 24}, {33, 10},
+                                  {9, 40},  {3, 100}, {100, 3}, {1, 70},  {70, 1}};
 
 TEST_P(CudaGridTest, EffectiveMatricesOfAnyShape) {
   for (const auto& [rows, cols] : kShapes) {
@@ -170,13 +170,13 @@ TEST_P(CudaGridTest, AccurateInEveryComponentOfHardCircuits) {
   const Devices plain{}, wide{1e-9, 1e-2}, open{1e-6, 1e-4, 1, 0};
   const Devices open30{1e-6, 1e-4, 0.3, 0}, open95{1e-6, 1e-4, 0.95, 0}, shorts{1e-6, 1e-6, 0, 0.02}, high{1e-2, 1e-2};
   const std::pair<Wires, Devices> circuits[] = {
-      {{1, 1, 1, 1}, plain},        {{0.1, 0.1, 0.1, 0.1}, wide},
-      {{20, 20, 20, 20}, wide},     {{100, 100, 100, 100}, wide},
-      {{20, 20, 1e3, 100}, wide},   {{1, 1, 1, 1}, open30},
-      {{20, 20, 20, 20}, open95},   {{1, 1, 1, 1}, shorts},
-      {{100, 0, 0, 100}, shorts},   {{1e-6, 1e-6, 1e-6, 1e-6}, plain},
-      {{20, 20, 20, 20}, high},     {{1e-12, 1e-12, 1e-12, 1e-12}, plain},
-      {{1, 1, 1, 1}, open},         {{1e12, 1e12, 1e12, 1e12}, plain},
+      {{1, 1, 1, 1}, plain},      {{0.1, 0.1, 0.1, 0.1}, wide},
+      {{20, 20, 20, 20}, wide},   {{100, 100, 100, 100}, wide},
+      {{20, 20, 1e3, 100}, wide}, {{1, 1, 1, 1}, open30},
+      {{20, 20, 20, 20}, open95}, {{1, 1, 1, 1}, shorts},
+      {{100, 0, 0, 100}, shorts}, {{1e-6, 1e-6, 1e-6, 1e-6}, plain},
+      {{20, 20, 20, 20}, high},   {{1e-12, 1e-12, 1e-12, 1e-12}, plain},
+      {{1, 1, 1, 1}, open},       {{1e12, 1e12, 1e12, 1e12}, plain},
   };
   for (const auto& [wires, devices] : circuits) {
     ExpectAccurate<double, double>({1, 32, 32}, wires, devices);
