@@ -33,8 +33,9 @@ class Solvers {
           bool sense_both)
       : rows_(rows),
         cols_(cols),
-        wires_{word, bit, source, load, drive_both, sense_both},
-        double_(std::make_unique<GridSolver<double>>(rows, cols, wires_)) {}
+        wires_{word, bit, source, load, drive_both, sense_both} {
+    CheckGridShape("grid_solver", rows, cols, wires_);
+  }
 
   // Devices with I = g sinh(steepness v) / steepness; 0: linear.
   void Nodes(const Flat<const double>& g, const Flat<const double>& word_volts,
@@ -194,7 +195,7 @@ class Solvers {
   template <class T>
   const GridSolver<T>& Get() {
     if constexpr (sizeof(T) == sizeof(double)) {
-      return *double_;
+      return Made(&double_);
     } else {
       return Made(&single_);
     }

@@ -61,12 +61,15 @@ std::vector<T> OnCpu(const Batch& batch, const Wires& wires, const std::vector<G
   return out;
 }
 
+// A workspace in which whatever is read before it is written is not a number.
+OnGpu<char> Workspace(int64_t bytes) { return OnGpu<char>(std::vector<char>(static_cast<size_t>(bytes), -1)); }
+
 // `room`: tiles that the workspace has room for.
 template <class T, class G>
 std::vector<T> OnTheGpu(const Batch& batch, const Wires& wires, const std::vector<G>& g, int64_t room) {
   const cuda::GridSolver<T> solver(batch.rows, batch.cols, wires);
   const int64_t bytes = solver.EffectiveMatrixWorkspaceBytes(room);
-  const OnGpu<char> workspace(bytes);
+  const OnGpu<char> workspace = Workspace(bytes);
   const OnGpu<G> devices(g);
   const OnGpu<T> out(batch.size());
   solver.EffectiveMatrix(batch.View<const G>(devices.data()), batch.View<T>(out.data()), workspace.data(), bytes,
@@ -97,7 +100,7 @@ std::vector<T> GradientOnTheGpu(const Batch& batch, const Wires& wires, const st
                                 const std::vector<T>& upstream, int64_t room) {
   const cuda::GridSolver<T> solver(batch.rows, batch.cols, wires);
   const int64_t bytes = solver.GradientWorkspaceBytes(room);
-  const OnGpu<char> workspace(bytes);
+  const OnGpu<char> workspace = Workspace(bytes);
   const OnGpu<G> devices(g);
   const OnGpu<T> weights(upstream), out(batch.size());
   solver.Gradient(batch.View<const G>(devices.data()), batch.View<const T>(weights.data()), batch.View<T>(out.data()),
@@ -228,7 +231,7 @@ TEST_P(CudaGridTest, RowsMayHaveGaps) {
   const std::vector<double> expected = OnTheGpu<double>({2, rows, cols}, wires, g, 2);
   const cuda::GridSolver<double> solver(rows, cols, wires);
   const int64_t bytes = solver.EffectiveMatrixWorkspaceBytes(2);
-  const OnGpu<char> workspace(bytes);
+  const OnGpu<char> workspace = Workspace(bytes);
   const OnGpu<double> devices(wide), out(std::vector<double>(wide.size(), -1));
   GridView<const double> from(devices.data(), 2, rows, cols);
   GridView<double> to(out.data(), 2, rows, cols);

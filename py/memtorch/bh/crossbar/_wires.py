@@ -239,7 +239,7 @@ class WiredTiles:
             require a gradient, it is solved anew, with its gradient.
 
         Raises:
-            InvalidArgument: Conductances that are not in [0, 1e6] S.
+            InvalidArgument: Conductances that are not in [0, 1e6] S; a GPU does not look at them.
         """
         g: Tensor = self.conductance_matrix
         if wires is None:
