@@ -31,9 +31,7 @@ class Solvers {
  public:
   Solvers(int64_t rows, int64_t cols, double word, double bit, double source, double load, bool drive_both,
           bool sense_both)
-      : rows_(rows),
-        cols_(cols),
-        wires_{word, bit, source, load, drive_both, sense_both} {
+      : rows_(rows), cols_(cols), wires_{word, bit, source, load, drive_both, sense_both} {
     CheckGridShape("grid_solver", rows, cols, wires_);
   }
 

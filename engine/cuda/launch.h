@@ -13,6 +13,7 @@
 #define MEMTORCH_ENGINE_CUDA_LAUNCH_H_
 
 #include <climits>
+#include <cstring>
 
 #include "engine/core.h"
 
@@ -176,6 +177,8 @@ void ForBlocks(const char* op, int64_t blocks, int64_t shared_bytes, const F& f,
   static_cast<void>(stream);
   std::vector<double> shared(static_cast<size_t>(shared_bytes / 8 + 2));
   for (int64_t k = 0; k < blocks; ++k) {
+    // Whoever reads before something is written gets what is not a number.
+    std::memset(shared.data(), 0xff, shared.size() * sizeof(double));
     f(Block(DescendingEmulation() ? blocks - 1 - k : k, kBlockThreads, reinterpret_cast<char*>(shared.data())));
   }
 #endif
