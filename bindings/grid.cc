@@ -39,7 +39,7 @@ class Solvers {
   void Nodes(const Flat<const double>& g, const Flat<const double>& word_volts,
              const std::optional<Flat<const double>>& bit_volts, const Flat<double>& word_nodes,
              const Flat<double>& bit_nodes, const Flat<double>& residual, double steepness, double tolerance, bool warm,
-             const std::optional<Flat<const bool>>& word_open, const std::optional<Flat<const bool>>& bit_open) const {
+             const std::optional<Flat<const bool>>& word_open, const std::optional<Flat<const bool>>& bit_open) {
     const char* op = "solve_nodes";
     const int64_t vectors = static_cast<int64_t>(residual.size()), cells = rows_ * cols_;
     CheckSize(op, "g", g, cells);
@@ -51,7 +51,7 @@ class Solvers {
     nb::gil_scoped_release unlocked;
     const MatrixView<const double> devices{g.data(), rows_, cols_, cols_};
     if (steepness == 0) {
-      double_->SolveNodes(devices, sources, options, nodes);
+      Get<double>().SolveNodes(devices, sources, options, nodes);
     } else {
       SolveNodes(rows_, cols_, SinhCurve(devices, steepness), wires_, sources, options, nodes);
     }

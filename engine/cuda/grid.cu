@@ -347,8 +347,8 @@ template <class G>
 void GridSolver<T>::EffectiveMatrix(const GridView<const G>& g, const GridView<T>& out, void* workspace,
                                     int64_t workspace_bytes, void* stream) const {
   const char* op = "effective_matrix";
-  CheckGrid(op, "g", g, g.tiles, plans_->rows, plans_->cols);
-  CheckGrid(op, "out", out, g.tiles, plans_->rows, plans_->cols);
+  CheckShape(op, "g", g, g.tiles, plans_->rows, plans_->cols);
+  CheckShape(op, "out", out, g.tiles, plans_->rows, plans_->cols);
   if (g.tiles == 0) return;
   const GridRun<T> run(op, plans_->forward, workspace, workspace_bytes, stream);
   const TileJoints<T> root = run.Joints(plans_->forward.levels().back());

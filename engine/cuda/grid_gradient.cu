@@ -284,9 +284,9 @@ template <class G>
 void GridSolver<T>::Gradient(const GridView<const G>& g, const GridView<const T>& upstream, const GridView<T>& gradient,
                              void* workspace, int64_t workspace_bytes, void* stream) const {
   const char* op = "grid_gradient";
-  CheckGrid(op, "g", g, g.tiles, plans_->rows, plans_->cols);
-  CheckGrid(op, "upstream", upstream, g.tiles, plans_->rows, plans_->cols);
-  CheckGrid(op, "gradient", gradient, g.tiles, plans_->rows, plans_->cols);
+  CheckShape(op, "g", g, g.tiles, plans_->rows, plans_->cols);
+  CheckShape(op, "upstream", upstream, g.tiles, plans_->rows, plans_->cols);
+  CheckShape(op, "gradient", gradient, g.tiles, plans_->rows, plans_->cols);
   if (g.tiles == 0) return;
   const GridPlan& plan = plans_->Gradient();
   const GridRun<T> run(op, plan, workspace, workspace_bytes, stream);

@@ -16,14 +16,6 @@ namespace memtorch::cuda {
 // Bytes of a workspace: the plan's tables, and memory for `tiles` tiles, as many as keep a GPU busy at most.
 int64_t GridWorkspaceBytes(const GridPlan& plan, int64_t tiles, int64_t element_bytes);
 
-// Throws std::invalid_argument unless a matrix has the shape that the solver is for.
-template <class View>
-void CheckGrid(const char* op, const char* name, const View& view, int64_t tiles, int64_t rows, int64_t cols) {
-  if (view.tiles == tiles && view.rows == rows && view.cols == cols) return;
-  Invalid(op, name, " ([", view.tiles, ", ", view.rows, ", ", view.cols, "]) must have shape [", tiles, ", ", rows,
-          ", ", cols, "]");
-}
-
 // Devices of either type, so that a kernel is compiled once for both.
 struct GridDevices {
   GridView<const float> f32;  // no data if they are float64

@@ -245,14 +245,14 @@ class GridSolver:
         Gradient [tiles, rows, cols] with respect to g of the sum of upstream [tiles, rows, cols] times the effective matrix, element by element. On a GPU, memory for `workspace` bytes.
         """
 
-    def workspace(self, tiles: int, single: bool, gradient: bool) -> int:
-        """
-        Bytes of memory that a GPU needs beside the arrays: for effective_matrix or gradient of so many tiles, the more the faster, with float32 or float64 inside.
-        """
-
     def wire_gradient(self, g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], upstream: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')], tolerance: float = 1e-10) -> None:
         """
         Gradient [tiles, 4] of the same sum with respect to word, bit, source and load resistance of each tile. RuntimeError where the residual of a potential stays above the tolerance.
+        """
+
+    def workspace(self, tiles: int, single: bool, gradient: bool) -> int:
+        """
+        Bytes of memory that a GPU needs beside the arrays: for effective_matrix or gradient of so many tiles, the more the faster, with float32 or float64 inside.
         """
 
     def solve_nodes(self, g: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], word_volts: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], bit_volts: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)] | None, word_nodes: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')], bit_nodes: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')], residual: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')], steepness: float = 0.0, tolerance: float = 1e-10, warm: bool = False, word_open: Annotated[NDArray[numpy.bool_] | Tensor, dict(order='C', device='cpu', writable=False)] | None = None, bit_open: Annotated[NDArray[numpy.bool_] | Tensor, dict(order='C', device='cpu', writable=False)] | None = None) -> None:

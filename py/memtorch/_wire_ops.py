@@ -111,7 +111,7 @@ def _(g: Tensor, wires: Tensor, upstream: Tensor) -> Tensor:
 @torch.library.custom_op("memtorch::effective_conductances_wire_gradient", mutates_args=())
 def _wire_gradient(g: Tensor, wires: Tensor, upstream: Tensor) -> Tensor:
     """The same by ``wires``, [4]: the potentials of all nodes for two vectors for each driver."""
-    source, weights = _conductances(g), upstream.detach().to("cpu", torch.float64).contiguous()
+    source, weights = _conductances(g.cpu()), upstream.detach().to("cpu", torch.float64).contiguous()
     out = torch.empty(len(source), 4, dtype=torch.float64)
     engine_threads()
     solver = _solver(source, wires)

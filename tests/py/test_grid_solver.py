@@ -56,7 +56,7 @@ def test_effective_matrices_are_verified(dtype, tolerance):
     g = torch.rand(2, 20, 30, dtype=torch.float64) * 1e-3
     solver = _engine.GridSolver(20, 30, word=2, bit=3, source=5, load=7)
     effective, residual = torch.empty(2, 20, 30, dtype=dtype), np.empty(2)
-    solver.effective_matrix(g, effective)
+    effective_matrix(solver, g, effective)
     solver.verify(g, effective, residual, tolerance)
     assert (residual <= tolerance).all()
     with pytest.raises(RuntimeError, match=r"\[effective_matrix\] residual .* of tile 0 must be at most"):
