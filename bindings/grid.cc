@@ -110,7 +110,7 @@ class Solvers {
       const GridView<const G> devices = ViewOf<const G>(op, "g", g);
       nb::gil_scoped_release unlocked;
       Get<double>().WireGradient(devices, GridView<const double>(upstream.data(), tiles, rows_, cols_), tolerance,
-                            MatrixView<double>{gradient.data(), tiles, 4, 4});
+                                 MatrixView<double>{gradient.data(), tiles, 4, 4});
     });
   }
 
