@@ -11,6 +11,7 @@
 #include "engine/device_model.h"
 #include "engine/devices/models.h"
 #include "engine/parallel.h"
+#include "engine/program_checks.h"
 #include "engine/program_holds.h"
 #include "engine/program_kernels.h"
 #include "engine/program_wires.h"
@@ -21,7 +22,7 @@
 namespace memtorch {
 namespace {
 
-constexpr const char* kOp = "program";
+constexpr const char* kOp = kProgramOp;
 // Cells per task where cells do not influence each other.
 constexpr int64_t kCellsPerTask = 1024;
 // A train of pulses is handed on to the neighbours when it has this many runs, or, so that the cell's timeout covers the
@@ -32,40 +33,6 @@ constexpr int64_t kPulsesPerTrain = 64;
 constexpr double kRangeSlack = 0x1p-23;
 
 double Seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
-void CheckNumber(const char* name, double value, const char* unit, bool fine, const char* must) {
-  if (!Finite(value) || !fine) Invalid(kOp, name, " ", Quantity(value, unit), " must be ", must);
-}
-
-void CheckProgramOptions(const ProgramOptions& o) {
-  CheckNumber("dt", o.dt, "s", o.dt > 0, "finite and above 0");
-  if (o.on_samples < 1) Invalid(kOp, "on_samples (", o.on_samples, ") must be at least 1");
-  if (o.off_samples < 0) Invalid(kOp, "off_samples (", o.off_samples, ") must be at least 0");
-  CheckNumber("positive_voltage", o.positive_voltage, "V", o.positive_voltage > 0, "finite and above 0");
-  CheckNumber("negative_voltage", o.negative_voltage, "V", o.negative_voltage < 0, "finite and below 0");
-  CheckNumber("rel_tol", o.rel_tol, "", o.rel_tol >= 0, "finite and at least 0");
-  if (o.max_pulses < 0) Invalid(kOp, "max_pulses (", o.max_pulses, ") must be at least 0");
-  CheckNumber("timeout", o.timeout, "s", o.timeout >= 0, "finite and at least 0");
-  CheckNumber("force_conductance", o.force_conductance, "S", o.force_conductance >= 0, "finite and at least 0");
-  CheckNumber("force_voltage", o.force_voltage, "V", o.force_voltage >= 0, "finite and at least 0");
-  const double raised = std::fmax(o.positive_voltage, -o.negative_voltage) + o.force_voltage;
-  CheckNumber("voltage raised by force_voltage", raised, "V", true, "finite");
-  CheckNumber("force_rel_tol", o.force_rel_tol, "", o.force_rel_tol >= 0, "finite and at least 0");
-  CheckNumber("positive_threshold", o.positive_threshold, "V", true, "finite");
-  CheckNumber("negative_threshold", o.negative_threshold, "V", true, "finite");
-  CheckNumber("unselected_word", o.unselected_word, "", o.unselected_word >= 0 && o.unselected_word <= 1, "in [0, 1]");
-  CheckNumber("unselected_bit", o.unselected_bit, "", o.unselected_bit >= 0 && o.unselected_bit <= 1, "in [0, 1]");
-  CheckWires(kOp, o.wires);
-  if (o.first_device < 0) Invalid(kOp, "first_device (", o.first_device, ") must be at least 0");
-}
-
-void CheckShape(const DeviceView& devices, const TileShape& shape) {
-  const bool counts = shape.tiles >= 0 && shape.rows >= 0 && shape.cols >= 0;
-  if (!counts || shape.tiles * shape.rows * shape.cols != devices.size) {
-    Invalid(kOp, "shape (", shape.tiles, " x ", shape.rows, " x ", shape.cols, ") must hold the ", devices.size,
-            " devices");
-  }
-}
 
 template <class M>
 void CheckDevices(const DeviceView& devices, const double* target, const uint8_t* selected) {
@@ -84,13 +51,7 @@ void CheckDevices(const DeviceView& devices, const double* target, const uint8_t
 // and g is what the states say: pulses then reach no cell but their own.
 template <class M>
 bool NeighboursHold(const DeviceView& devices, const ProgramOptions& o) {
-  std::vector<double> volts = {0};
-  for (const double part : {1 - o.unselected_bit, o.unselected_word, o.unselected_word - o.unselected_bit}) {
-    for (const double raised : {0.0, o.force_voltage}) {
-      volts.push_back(part * (o.positive_voltage + raised));
-      volts.push_back(part * (o.negative_voltage - raised));
-    }
-  }
+  const std::vector<double> volts = NeighbourVoltages(o);
   return AllHold<M>(devices, 0, devices.size, volts, o.dt) && AllSettled<M>(devices, 0, devices.size, o.dt);
 }
 
@@ -255,12 +216,11 @@ void Program(const std::string& model, const DeviceView& devices, const TileShap
   WithModelAt(index, [&](auto m) {
     using M = decltype(m);
     CheckColumns<M>(kOp, devices);
-    CheckShape(devices, shape);
+    CheckTileShape(devices, shape);
     CheckProgramOptions(options);
     CheckParams(kOp, model, devices);
     CheckDevices<M>(devices, target, selected);
-    const Wires& wires = options.wires;
-    const bool solved = options.floating || wires.word > 0 || wires.bit > 0 || wires.source > 0 || wires.load > 0;
+    const bool solved = IsSolved(options);
     const ProgramJob job{devices, target, options, report, AnyNoise<M>(devices), solved, Seconds};
     if (solved) {
       ProgramSolved<M>(index, job, shape, selected);

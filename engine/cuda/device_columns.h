@@ -35,6 +35,11 @@ class DeviceColumns {
     return view_.g.f32 != nullptr ? static_cast<double>(view_.g.f32[device]) : view_.g.f64[device];
   }
 
+  // A conductance as the column stores it.
+  MT_HD double Stored(double g) const {
+    return view_.g.f32 != nullptr ? static_cast<double>(static_cast<float>(g)) : g;
+  }
+
   // Writes the state and its conductance, unless the device is stuck.
   template <class M>
   MT_HD void Write(int64_t device, const typename M::Params& p, const typename M::State& s) const {

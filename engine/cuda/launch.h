@@ -20,6 +20,7 @@
 #if defined(__CUDACC__)
 #include <cuda_runtime.h>
 #else
+#include <chrono>
 #include <vector>
 #endif
 
@@ -103,6 +104,19 @@ class PerThread {
   T values_[kBlockThreads];
 #endif
 };
+
+// A clock that never goes back.
+MT_HD double Seconds() {
+#if defined(__CUDA_ARCH__)
+  uint64_t nanoseconds;
+  asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(nanoseconds));
+  return 1e-9 * static_cast<double>(nanoseconds);
+#elif defined(__CUDACC__)
+  return 0;  // nvcc compiles this for the host and nobody calls it
+#else
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+#endif
+}
 
 // Counts up from many threads at once. A count does not depend on their order; sums of floats would, and are never made
 // this way.

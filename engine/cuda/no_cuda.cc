@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "engine/cuda/grid.h"
+#include "engine/cuda/program.h"
 #include "engine/cuda/quantize.h"
 #include "engine/cuda/random.h"
 #include "engine/cuda/read.h"
@@ -34,6 +35,12 @@ void SetConductance(const std::string&, const DeviceView&, const ConductanceColu
 }
 void UpdateConductance(const std::string&, const DeviceView&, void*) { Refuse("update_conductance"); }
 void Reset(const std::string&, const DeviceView&, void*) { Refuse("reset"); }
+
+int64_t ProgramWorkspaceBytes() { Refuse("program"); }
+void Program(const std::string&, const DeviceView&, const TileShape&, const double*, const uint8_t*,
+             const ProgramOptions&, const ProgramReport&, void*, void*) {
+  Refuse("program");
+}
 
 void FillUniform(uint64_t, uint64_t, int64_t, double*, int64_t, void*) { Refuse("fill_uniform"); }
 void FillNormal(uint64_t, uint64_t, int64_t, double*, int64_t, void*) { Refuse("fill_normal"); }
