@@ -45,9 +45,9 @@ void CheckVoltages(const char* op, const DeviceView& devices, const double* v, i
   }
 }
 
-// Grid, parameters, voltages.
+// Grid, columns and counts.
 template <class M>
-void CheckRead(const char* op, const NonlinearRead& read) {
+void CheckReadShape(const char* op, const NonlinearRead& read) {
   CheckGrid(op, read.grid);
   CheckParamColumns<M>(op, read.devices);
   if (read.devices.size != read.grid.cells()) {
@@ -57,6 +57,12 @@ void CheckRead(const char* op, const NonlinearRead& read) {
     Invalid(op, "g must be either a float32 or a float64 column");
   }
   if (read.inputs < 0) Invalid(op, "inputs (", read.inputs, ") must be at least 0");
+}
+
+// The same, parameters, voltages.
+template <class M>
+void CheckRead(const char* op, const NonlinearRead& read) {
+  CheckReadShape<M>(op, read);
   CheckParamValues<M>(op, read.devices);
   CheckVoltages<M>(op, read.devices, read.v, read.grid.rows * read.inputs);
 }

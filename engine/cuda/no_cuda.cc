@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "engine/cuda/grid.h"
+#include "engine/cuda/nonlinear_read.h"
 #include "engine/cuda/program.h"
 #include "engine/cuda/quantize.h"
 #include "engine/cuda/random.h"
@@ -35,6 +36,17 @@ void SetConductance(const std::string&, const DeviceView&, const ConductanceColu
 }
 void UpdateConductance(const std::string&, const DeviceView&, void*) { Refuse("update_conductance"); }
 void Reset(const std::string&, const DeviceView&, void*) { Refuse("reset"); }
+
+void ReadShape(const std::string&, const DeviceView&, const double*, int64_t, double*, double*, void*) {
+  Refuse("read_shape");
+}
+void ReadNonlinear(const std::string&, const NonlinearRead&, double*, void*) { Refuse("read_nonlinear"); }
+void ReadNonlinearGradient(const std::string&, const NonlinearRead&, const double*, double*, double*, void*) {
+  Refuse("read_nonlinear_gradient");
+}
+void ReadSimulated(const std::string&, const NonlinearRead&, const SimulatedReadOptions&, double*, void*) {
+  Refuse("read_simulated");
+}
 
 int64_t ProgramWorkspaceBytes() { Refuse("program"); }
 void Program(const std::string&, const DeviceView&, const TileShape&, const double*, const uint8_t*,
