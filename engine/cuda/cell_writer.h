@@ -14,6 +14,18 @@ namespace memtorch::cuda {
 // math.isclose of Python.
 MT_HD bool IsNear(double a, double b, double rel_tol) { return Abs(a - b) <= rel_tol * Max(Abs(a), Abs(b)); }
 
+// Whether two states, structs of doubles, are the same to the last bit.
+template <class State>
+MT_HD bool AreSame(const State& a, const State& b) {
+  constexpr int kVariables = sizeof(State) / sizeof(double);
+  double x[kVariables], y[kVariables];
+  memcpy(x, &a, sizeof x);
+  memcpy(y, &b, sizeof y);
+  bool same = true;
+  for (int i = 0; i < kVariables; ++i) same = same && AsBits(x[i]) == AsBits(y[i]);
+  return same;
+}
+
 // The arguments of Program that are the same for all cells.
 struct ProgramJob {
   DeviceColumns devices;
@@ -35,7 +47,7 @@ MT_HD void ApplyPulse(const ProgramOptions& o, const typename M::Params& p, doub
     const double last = current;
     current = Step<M>(p, t < o.on_samples ? on : rest, s, current, normal);
     // Once a sample changes nothing, to the last bit, no later one at this voltage will.
-    if (!noise && memcmp(&s, &before, sizeof s) == 0 && last == current) {
+    if (!noise && AreSame(s, before) && last == current) {
       if (t >= o.on_samples) return;
       t = o.on_samples - 1;
     }

@@ -47,7 +47,7 @@ struct FindInfluence {
       const auto rest = M::MakeDrive(p, 0, dt);
       auto s = before;
       M::Advance(p, rest, s, M::Current(p, rest, s), 0);
-      holds = holds && memcmp(&s, &before, sizeof s) == 0;
+      holds = holds && AreSame(s, before);
       holds = holds && devices.ConductanceAt(device) == devices.Stored(M::Conductance(p, s));
     }
     if (!holds) *influence = 1;
@@ -150,7 +150,7 @@ struct WriteTile {
         ApplyPulse<M>(o, p, part * shared.run[k].v, stream, draw, s);
         draw += static_cast<uint64_t>(o.on_samples + o.off_samples);
         // Pulses start without current: no later one of the run moves what this one does not.
-        if (!noise && memcmp(&s, &before, sizeof s) == 0) break;
+        if (!noise && AreSame(s, before)) break;
       }
     }
     job.devices.template Write<M>(cell, p, s);
