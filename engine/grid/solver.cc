@@ -376,9 +376,9 @@ int64_t RunProductKernel(int64_t repeats) {
   merge.factors = factors.get();
   merge.out = out.get();
   merge.out_stride = node.ports;
-  for (int64_t k = 0; k < repeats; ++k) kernels.update(merge, 0, node.ports);
-  // Above the diagonal in whole panels: all rows of the second, half of them of the first.
-  return repeats * 2 * node.shared * (node.ports + kernels.panel) * kernels.panel;
+  // A root's product is whole, without a diagonal: what is counted is what is computed.
+  for (int64_t k = 0; k < repeats; ++k) kernels.update_root(merge, 0, 0, node.ports);
+  return repeats * 2 * node.shared * node.ports * node.ports;
 }
 
 template int64_t RunProductKernel<float>(int64_t);
