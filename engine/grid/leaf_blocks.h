@@ -29,9 +29,10 @@ template <class T>
 struct Block {
   Vector<T>* n;
   Shape shape;
+  int stride = shape.ports();
 
   // Pointer to element (i, j) of the symmetric matrix.
-  MT_HD Vector<T>* at(int i, int j) const { return i < j ? n + i * shape.ports() + j : n + j * shape.ports() + i; }
+  MT_HD Vector<T>* at(int i, int j) const { return i < j ? n + i * stride + j : n + j * stride + i; }
 };
 
 // Ports [from, from + size) of a child are [to, to + size) of what it is joined to.
@@ -95,12 +96,11 @@ struct Origins {
   }
 };
 
-// The rows of what is shared: x, and y = x / pivot, [shared, width] each; shared columns first.
+// The rows of what is shared: x, and y = x / pivot, [shared, width] each, `stride` apart; shared columns first.
 template <class T>
 struct Rows {
-  Vector<T>* x;
-  Vector<T>* y;
-  int width;
+  Vector<T>*x = nullptr, *y = nullptr;
+  int width = 0, stride = width;
 };
 
 template <class T>
@@ -127,7 +127,7 @@ constexpr int64_t Square(int ports) { return static_cast<int64_t>(ports) * ports
 template <class T>
 MT_HD void Gather(const Block<T>* children, const Joint& joint, const Rows<T>& rows) {
   for (int k = 0; k < joint.shared; ++k) {
-    Vector<T>* x = rows.x + k * rows.width;
+    Vector<T>* x = rows.x + k * rows.stride;
     for (int j = k + 1; j < joint.shared; ++j) {
       x[j] =
           *children[0].at(joint.from[0] + k, joint.from[0] + j) + *children[1].at(joint.from[1] + k, joint.from[1] + j);
@@ -136,7 +136,7 @@ MT_HD void Gather(const Block<T>* children, const Joint& joint, const Rows<T>& r
       const Piece& piece = joint.pieces[p];
       const Block<T>& child = children[piece.child];
       const Vector<T>* from = child.at(joint.from[piece.child] + k, piece.from);
-      const int step = joint.from[piece.child] < piece.from ? 1 : child.shape.ports();
+      const int step = joint.from[piece.child] < piece.from ? 1 : child.stride;
       Vector<T>* to = x + joint.shared + piece.to;
       for (int j = 0; j < piece.size; ++j) to[j] = from[j * step];
     }
@@ -150,25 +150,25 @@ constexpr int kBlock = 4;
 template <class T>
 MT_HD void EliminateBlock(const Rows<T>& rows, int first) {
   using V = Vector<T>;
-  const int width = rows.width;
-  V* const x = rows.x + first * width;
-  V* const y = rows.y + first * width;
+  const int width = rows.width, stride = rows.stride;
+  V* const x = rows.x + first * stride;
+  V* const y = rows.y + first * stride;
   V sum[kBlock] = {};
   for (int j = first; j < width; ++j) {
     V value[kBlock];
-    for (int a = 0; a < kBlock; ++a) value[a] = x[a * width + j];
+    for (int a = 0; a < kBlock; ++a) value[a] = x[a * stride + j];
     for (int q = 0; q < first; ++q) {
-      const V other = rows.x[q * width + j];
-      for (int a = 0; a < kBlock; ++a) value[a] += rows.y[q * width + first + a] * other;
+      const V other = rows.x[q * stride + j];
+      for (int a = 0; a < kBlock; ++a) value[a] += rows.y[q * stride + first + a] * other;
     }
     for (int a = 0; a < kBlock; ++a) {
-      x[a * width + j] = value[a];
+      x[a * stride + j] = value[a];
       if (j >= first + kBlock) sum[a] += value[a];
     }
   }
   V n[kBlock][kBlock], inverse[kBlock];
   for (int a = 0; a < kBlock; ++a) {
-    for (int b = a + 1; b < kBlock; ++b) n[a][b] = x[a * width + first + b];
+    for (int b = a + 1; b < kBlock; ++b) n[a][b] = x[a * stride + first + b];
   }
   V ratio[kBlock][kBlock];
   for (int k = 0; k < kBlock; ++k) {
@@ -182,15 +182,15 @@ MT_HD void EliminateBlock(const Rows<T>& rows, int first) {
     }
   }
   for (int a = 0; a < kBlock; ++a) {
-    for (int b = a + 1; b < kBlock; ++b) y[a * width + first + b] = ratio[a][b];
+    for (int b = a + 1; b < kBlock; ++b) y[a * stride + first + b] = ratio[a][b];
   }
   for (int j = first + kBlock; j < width; ++j) {
     V value[kBlock];
     for (int a = 0; a < kBlock; ++a) {
-      value[a] = x[a * width + j];
+      value[a] = x[a * stride + j];
       for (int k = 0; k < a; ++k) value[a] += ratio[k][a] * value[k];
-      x[a * width + j] = value[a];
-      y[a * width + j] = value[a] * inverse[a];
+      x[a * stride + j] = value[a];
+      y[a * stride + j] = value[a] * inverse[a];
     }
   }
 }
@@ -204,7 +204,7 @@ constexpr int kTileRows = 2;
 constexpr int kTileCols = 4;
 
 template <bool kDiagonal, class T>
-MT_HD void LaneTile(const Vector<T>* x, const Vector<T>* y, int shared, int width, const Vector<T>* init, int init_row,
+MT_HD void LaneTile(const Vector<T>* x, const Vector<T>* y, int shared, int stride, const Vector<T>* init, int init_row,
                     int init_col, Vector<T>* out, int out_stride, int below) {
   using V = Vector<T>;
   V sum[kTileRows][kTileCols] = {};
@@ -217,9 +217,9 @@ MT_HD void LaneTile(const Vector<T>* x, const Vector<T>* y, int shared, int widt
   }
   for (int k = 0; k < shared; ++k) {
     V left[kTileRows];
-    for (int a = 0; a < kTileRows; ++a) left[a] = x[k * width + a];
+    for (int a = 0; a < kTileRows; ++a) left[a] = x[k * stride + a];
     for (int b = 0; b < kTileCols; ++b) {
-      const V right = y[k * width + b];
+      const V right = y[k * stride + b];
       for (int a = 0; a < kTileRows; ++a) sum[a][b] += left[a] * right;
     }
   }
@@ -235,34 +235,31 @@ template <class T>
 MT_HD void Between(const Block<T>* children, const Joint& joint, const Rows<T>& rows, const Piece& p, const Piece& q,
                    const Block<T>& out) {
   const bool diagonal = &p == &q;
-  const int stride = children[p.child].shape.ports();
+  const int stride = children[p.child].stride;
   const bool flip = p.from > q.from;
   const int init_row = flip ? 1 : stride, init_col = flip ? stride : 1;
   const Vector<T>* corner = p.child == q.child ? children[p.child].n + p.from * init_row + q.from * init_col : nullptr;
-  for (int i = 0; i < p.size; i += kTileRows) {
-    const Vector<T>* x = rows.x + joint.shared + p.to + i;
-    int j = 0;
-    if (diagonal) {
-      j = i / kTileCols * kTileCols;
-      LaneTile<true, T>(x, rows.y + joint.shared + q.to + j, joint.shared, rows.width,
-                        corner + i * init_row + j * init_col, init_row, init_col,
-                        out.n + (p.to + i) * out.shape.ports() + q.to + j, out.shape.ports(), i - j);
-      j += kTileCols;
-    }
-    for (; j < q.size; j += kTileCols) {
-      LaneTile<false, T>(x, rows.y + joint.shared + q.to + j, joint.shared, rows.width,
-                         corner == nullptr ? nullptr : corner + i * init_row + j * init_col, init_row, init_col,
-                         out.n + (p.to + i) * out.shape.ports() + q.to + j, out.shape.ports(), 0);
+  // Columns outside: those of a tile stay in the first-level cache with all rows of a piece.
+  for (int j = 0; j < q.size; j += kTileCols) {
+    const Vector<T>* y = rows.y + joint.shared + q.to + j;
+    for (int i = 0; i < (diagonal ? j + kTileCols : p.size); i += kTileRows) {
+      const Vector<T>* x = rows.x + joint.shared + p.to + i;
+      const Vector<T>* init = corner == nullptr ? nullptr : corner + i * init_row + j * init_col;
+      Vector<T>* to = out.n + (p.to + i) * out.stride + q.to + j;
+      if (diagonal && i >= j) {
+        LaneTile<true, T>(x, y, joint.shared, rows.stride, init, init_row, init_col, to, out.stride, i - j);
+      } else {
+        LaneTile<false, T>(x, y, joint.shared, rows.stride, init, init_row, init_col, to, out.stride, 0);
+      }
     }
   }
 }
 
 // Joins blocks whose sizes are multiples of kStep, leaving the rows of what is shared.
 template <class T>
-MT_HD void JoinWith(const Block<T>* children, const Joint& joint, const Rows<T>& rows, Vector<T>* n) {
+MT_HD void JoinWith(const Block<T>* children, const Joint& joint, const Rows<T>& rows, const Block<T>& out) {
   Gather(children, joint, rows);
   for (int k = 0; k < joint.shared; k += kBlock) EliminateBlock(rows, k);
-  const Block<T> out{n, joint.whole};
   for (int p = 0; p < joint.count; ++p) {
     for (int q = p; q < joint.count; ++q) Between(children, joint, rows, joint.pieces[p], joint.pieces[q], out);
   }

@@ -59,7 +59,7 @@ void JoinKeeping(const Leaves<T>& leaves, Shape whole, int row, int col, Vector<
   Vector<T>* rest = children[1].n + Square(halves.b.ports());
   JoinKeeping(leaves, halves.a, row, col, halves.kept_a, children[0].n, rest);
   JoinKeeping(leaves, halves.b, halves.row_b(row), halves.col_b(col), halves.kept_b, children[1].n, rest);
-  JoinWith(children, halves.joint, Rows<T>{rest, halves.rows.y, halves.rows.width}, n);
+  JoinWith(children, halves.joint, Rows<T>{rest, halves.rows.y, halves.rows.width}, Block<T>{n, whole});
 }
 
 // sum += left right; element (a, k) of the left one at left[a * left_row + k], (k, b) of the right one at
