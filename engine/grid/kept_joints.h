@@ -262,7 +262,8 @@ class KeptJoints {
   void Factor(int part, int k) {
     const Merge<T> merge = MergeOf(k);
     const int64_t panels = joining_.Columns(merge.node->ports) / joining_.panel;
-    InParts(part, panels, 1, [&](int64_t begin, int64_t end) { joining_.gather_outer(merge, begin, end); });
+    InParts(part, joining_.SharedRows(merge.node->shared), joining_.row_block,
+            [&](int64_t begin, int64_t end) { joining_.gather_outer(merge, begin, end); });
     joining_.factor(merge);
     InParts(part, panels, 1, [&](int64_t begin, int64_t end) { joining_.factor_outer(merge, begin, end); });
     if (k == plan_.root()) return;

@@ -1,5 +1,6 @@
 #include "engine/grid/merge_kernels.h"
 
+#include "engine/grid/merge_block.h"
 #include "engine/grid/merge_panels.h"
 #include "engine/grid/vector.h"
 
@@ -26,9 +27,20 @@ MT_HD void AddBlock(const T* from, int64_t stride, int64_t rows, int64_t size, c
 // The children's rows of what is shared: columns of what is shared.
 template <class T>
 MT_HD void GatherShared(const Merge<T>& merge, const Factors<T>& f) {
-  Clear(f.shared.data, f.rows * kPanel<T> * f.shared_panels());
   const Segment* begin = merge.node->shared_segments.data();
   const Segment* end = begin + merge.node->shared_segments.size();
+  if (merge.node->child[1] >= 0 && f.rows % kLanes<T> == 0 && f.rows == merge.node->shared) {
+    const int64_t stride_a = merge.child_stride[0], stride_b = merge.child_stride[1];
+    const T* a = merge.child[0] + begin[0].from * (stride_a + 1);
+    const T* b = merge.child[1] + begin[1].from * (stride_b + 1);
+    for (int64_t j = 0; j < f.rows; j += kLanes<T>) {
+      for (int64_t row = 0; row < j + kLanes<T>; ++row) {  // what is left of the diagonal is not used
+        *AsVector(f.shared.at(row, j)) = LoadLoose(a + row * stride_a + j) + LoadLoose(b + row * stride_b + j);
+      }
+    }
+    return;
+  }
+  Clear(f.shared.data, f.rows * kPanel<T> * f.shared_panels());
   for (const Segment* s = begin; s != end; ++s) {
     const int64_t stride = merge.child_stride[s->child];
     const T* rows = merge.child[s->child] + s->from * stride;
@@ -38,37 +50,72 @@ MT_HD void GatherShared(const Merge<T>& merge, const Factors<T>& f) {
   }
 }
 
-// Outer columns of panels [first, last).
+// The child's row that becomes row `row` of the factors, if so do the kRows - 1 after it; none if they lie apart.
 template <class T>
-void GatherOuter(const Merge<T>& merge, int64_t first, int64_t last) {
-  const Factors<T> f(merge);
-  Clear(f.outer.panel(first), f.rows * kPanel<T> * (last - first));
-  const MergeNode& node = *merge.node;
-  const Segment* shared = node.shared_segments.data();
-  const Segment* outer = node.outer_segments.data();
-  for (const Segment* s = shared; s != shared + node.shared_segments.size(); ++s) {
-    const int64_t stride = merge.child_stride[s->child];
-    const T* rows = merge.child[s->child] + s->from * stride;
-    for (const Segment* t = outer; t != outer + node.outer_segments.size(); ++t) {
-      const int64_t begin = t->to > first * kPanel<T> ? t->to : first * kPanel<T>;
-      const int64_t end = t->to + t->size < last * kPanel<T> ? t->to + t->size : last * kPanel<T>;
-      if (t->child != s->child || begin >= end) continue;
-      AddBlock(rows + t->from + begin - t->to, stride, s->size, end - begin, f.outer, s->to, begin);
+MT_HD const T* RowsOf(const Merge<T>& merge, int child, int64_t row) {
+  for (const Segment& s : merge.node->shared_segments) {
+    if (s.child != child || row < s.to || row + kRows > s.to + s.size) continue;
+    return merge.child[child] + (s.from + row - s.to) * merge.child_stride[child];
+  }
+  return nullptr;
+}
+
+// The outer columns of kRows rows, where each vector of them comes from one place; their sums into sum [kRows].
+template <class T>
+MT_HD void GatherVectors(const Merge<T>& merge, const Factors<T>& f, const T* const* rows, int64_t row,
+                         Vector<T>* sum) {
+  const Origin* origins = merge.node->origins.data();
+  const int64_t vectors = static_cast<int64_t>(merge.node->origins.size());
+  for (int64_t v = 0; v < f.outer_panels() * kVectors; ++v) {
+    Vector<T>* to = AsVector(f.outer.at(row, v * kLanes<T>));
+    const bool any = v < vectors && origins[v].child >= 0;
+    const T* from = any ? rows[origins[v].child] + origins[v].from : nullptr;
+    const int64_t stride = any ? merge.child_stride[origins[v].child] : 0;
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const Vector<T> value = any ? LoadLoose(from + r * stride) : Vector<T>{};
+      sum[r] += value;
+      to[r * kVectors] = value;
     }
   }
 }
 
+// The same in any case, element by element.
 template <class T>
-MT_HD void SumOuter(const Factors<T>& f) {
-  for (int64_t row = 0; row < f.rows; row += kRows) {
-    Vector<T> sum[kRows] = {};
-    for (int64_t p = 0; p < f.outer_panels(); ++p) {
-      const T* block = f.outer.panel(p) + row * kPanel<T>;
-      for (int r = 0; r < kRows; ++r) {
-        for (int c = 0; c < kVectors; ++c) sum[r] += AsVector(block + r * kPanel<T>)[c];
-      }
+MT_HD void GatherElements(const Merge<T>& merge, const Factors<T>& f, int64_t row, Vector<T>* sum) {
+  for (int64_t p = 0; p < f.outer_panels(); ++p) Clear(f.outer.panel(p) + row * kPanel<T>, kRows * kPanel<T>);
+  for (const Segment& s : merge.node->shared_segments) {
+    const int64_t begin = s.to > row ? s.to : row;
+    const int64_t end = s.to + s.size < row + kRows ? s.to + s.size : row + kRows;
+    if (begin >= end) continue;
+    const int64_t stride = merge.child_stride[s.child];
+    const T* from = merge.child[s.child] + (s.from + begin - s.to) * stride;
+    for (const Segment& t : merge.node->outer_segments) {
+      if (t.child == s.child) AddBlock(from + t.from, stride, end - begin, t.size, f.outer, begin, t.to);
     }
-    for (int r = 0; r < kRows; ++r) f.sums[row + r] = Total<T>(sum[r]);
+  }
+  for (int64_t p = 0; p < f.outer_panels(); ++p) {
+    const T* block = f.outer.panel(p) + row * kPanel<T>;
+    for (int r = 0; r < kRows; ++r) {
+      for (int c = 0; c < kVectors; ++c) sum[r] += AsVector(block + r * kPanel<T>)[c];
+    }
+  }
+}
+
+// Rows [begin, end) of the outer columns, and their sums.
+template <class T>
+void GatherOuter(const Merge<T>& merge, int64_t begin, int64_t end) {
+  const Factors<T> f(merge);
+  const bool two = merge.node->child[1] >= 0;
+  for (int64_t row = begin; row < end; row += kRows) {
+    const T* rows[2] = {RowsOf(merge, 0, row), two ? RowsOf(merge, 1, row) : nullptr};
+    Vector<T> sum[kRows] = {};
+    if (!merge.node->origins.empty() && rows[0] != nullptr && (rows[1] != nullptr || !two)) {
+      GatherVectors(merge, f, rows, row, sum);
+    } else {
+      GatherElements(merge, f, row, sum);
+    }
+    *AsColumn(f.sums + row) = Totals<T>(sum);
   }
 }
 
@@ -76,42 +123,46 @@ MT_HD void SumOuter(const Factors<T>& f) {
 // column. So are the sums of what lies right of each column, which are the pivots.
 template <class T>
 MT_HD void FactorBlock(const Factors<T>& f, int64_t row, BlockFactor<T>* block) {
-  T n[kRows][kRows], right[kRows][kRows], beyond[kRows];
-  Vector<T> sum_beyond[kRows] = {};
+  Vector<T> beyond[kRows] = {};
   for (int64_t j = (row + kRows) / kLanes<T> * kLanes<T>; j < f.rows; j += kLanes<T>) {
     const T* column = f.shared.at(row, j);
     const auto counts = From<T>(row + kRows - j);
+#pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       const Vector<T> value = AsVector(column + r * kPanel<T>)[0];
-      sum_beyond[r] += counts ? value : Vector<T>{};
+      beyond[r] += counts ? value : Vector<T>{};
     }
   }
-  for (int r = 0; r < kRows; ++r) beyond[r] = f.sums[row + r] + Total<T>(sum_beyond[r]);
-  for (int r = 0; r < kRows; ++r) {
-    T sum = beyond[r];
-    const T* from = f.shared.at(row + r, row);
-    for (int j = kRows - 1; j >= 0; --j) {
-      n[r][j] = from[j];
-      right[r][j] = sum;
-      sum += from[j];
-    }
+  EliminatedBlock<T> e;
+  Column<T> columns[kRows];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) e.n[r] = columns[r] = *AsColumn(f.shared.at(row + r, row));
+  Transpose<T, kRows>(columns);
+  e.sums = *AsColumn(f.sums + row);
+  e.inverse = Column<T>{};
+  e.right[kRows - 1] = e.sums + Totals<T>(beyond);
+#pragma GCC unroll 8
+  for (int j = kRows - 1; j > 0; --j) e.right[j - 1] = e.right[j] + columns[j];
+  EliminateFrom<0, T>(&e, block);
+  Column<T> root;
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) root[r] = static_cast<T>(__builtin_sqrt(e.inverse[r]));
+  *AsColumn(block->root) = root;
+  *AsColumn(f.sums + row) = e.sums * root;
+}
+
+// What rows before `row` add to the sums of the rows from there on.
+template <class T>
+MT_HD void AddEarlierSums(const Factors<T>& f, int64_t row) {
+  constexpr int kParts = kRows < 4 ? kRows : 4;  // chains of additions that run beside each other
+  Column<T> sum[kParts] = {};
+  const T* left = f.shared.at(0, row);
+  for (int64_t k = 0; k < row; k += kParts) {
+#pragma GCC unroll 4
+    for (int c = 0; c < kParts; ++c) sum[c] += *AsColumn(left + (k + c) * kPanel<T>) * f.sums[k + c];
   }
-  T inverse[kRows];
-  for (int k = 0; k < kRows; ++k) {
-    const T pivot = right[k][k];
-    inverse[k] = pivot > kNothing<T> ? 1 / pivot : 0;
-    for (int r = k + 1; r < kRows; ++r) {
-      const T ratio = n[k][r] * inverse[k];
-      block->ratio[k][r] = ratio;
-      for (int j = 0; j < kRows; ++j) n[r][j] += ratio * n[k][j];
-      for (int j = 0; j < kRows; ++j) right[r][j] += ratio * right[k][j];
-      f.sums[row + r] += ratio * f.sums[row + k];
-    }
-  }
-  for (int k = 0; k < kRows; ++k) {
-    block->root[k] = static_cast<T>(__builtin_sqrt(inverse[k]));
-    f.sums[row + k] *= block->root[k];
-  }
+  for (int c = 1; c < kParts; ++c) sum[0] += sum[c];
+  *AsColumn(f.sums + row) += sum[0];
 }
 
 // What rows before `row` add to kWidth vectors of the shared columns from j on.
@@ -128,7 +179,6 @@ MT_HD void AddEarlierRows(const Factors<T>& f, int64_t row, int64_t j) {
 template <class T>
 MT_HD void FactorShared(const Factors<T>& f) {
   for (int64_t row = 0; row < f.rows; row += kRows) {
-    const T* left = f.shared.at(0, row);
     BlockFactor<T>* block = f.blocks + row / kRows;
     // Columns left of the block and those of the block itself become arbitrary; nobody reads them.
     const int64_t first = row / kLanes<T> * kLanes<T>;
@@ -141,9 +191,7 @@ MT_HD void FactorShared(const Factors<T>& f) {
         j += kLanes<T>;
       }
     }
-    for (int64_t k = 0; k < row; ++k) {
-      for (int r = 0; r < kRows; ++r) f.sums[row + r] += left[k * kPanel<T> + r] * f.sums[k];
-    }
+    AddEarlierSums(f, row);
     FactorBlock(f, row, block);
     for (int64_t j = first; j < f.rows; j += kLanes<T>) {
       T* rows = f.shared.at(row, j);
@@ -175,7 +223,6 @@ template <class T>
 void Factor(const Merge<T>& merge) {
   const Factors<T> f(merge);
   GatherShared(merge, f);
-  SumOuter(f);
   FactorShared(f);
 }
 

@@ -32,8 +32,8 @@ struct MergeKernels {
   int panel;      // columns that are worked on together
   int row_block;  // rows likewise
   int vector;     // columns that are loaded together
-  // Reads the children's shared rows, panels [begin, end) of the outer columns; with all of them read, eliminates among
-  // what is shared; then does the same to panels [begin, end) of the outer columns.
+  // Reads rows [begin, end) of the children's shared rows against the outer columns, begin a multiple of row_block; with
+  // all of them read, eliminates among what is shared; then does the same to panels [begin, end) of the outer columns.
   void (*gather_outer)(const Merge<T>& merge, int64_t begin, int64_t end);
   void (*factor)(const Merge<T>& merge);
   void (*factor_outer)(const Merge<T>& merge, int64_t begin, int64_t end);

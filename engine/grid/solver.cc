@@ -267,7 +267,8 @@ class GridSolver<T>::Task {
   void Join(const Merge<T>& merge, bool root) {
     const int64_t rows = joining_.SharedRows(root ? g_.rows : merge.node->ports);
     const int64_t panels = joining_.Columns(merge.node->ports) / joining_.panel;
-    InParts(panels, 1, [&](int64_t begin, int64_t end) { joining_.gather_outer(merge, begin, end); });
+    InParts(joining_.SharedRows(merge.node->shared), joining_.row_block,
+            [&](int64_t begin, int64_t end) { joining_.gather_outer(merge, begin, end); });
     joining_.factor(merge);
     InParts(panels, 1, [&](int64_t begin, int64_t end) { joining_.factor_outer(merge, begin, end); });
     InParts(rows, kPartRows, [&](int64_t begin, int64_t end) {

@@ -18,22 +18,22 @@ constexpr int kVectorBytes = 32;
 constexpr int kVectorBytes = 16;
 #endif
 
+template <class T>
+constexpr int kLanes = kVectorBytes / sizeof(T);
+
 // Arithmetic on it is element by element; `may_alias` lets it lie over arrays of its elements.
-template <class T>
+template <class T, int kCount>
 struct VectorOf {
-  typedef T Type __attribute__((vector_size(kVectorBytes), may_alias));
+  typedef T Type __attribute__((vector_size(kCount * sizeof(T)), may_alias));
 };
-template <class T>
-using Vector = typename VectorOf<T>::Type;
+template <class T, int kCount = kLanes<T>>
+using Vector = typename VectorOf<T, kCount>::Type;
 
 // The same in memory that is aligned for T only.
 template <class T>
 struct LooseVectorOf {
   typedef T Type __attribute__((vector_size(kVectorBytes), aligned(alignof(T)), may_alias));
 };
-
-template <class T>
-constexpr int kLanes = kVectorBytes / sizeof(T);
 
 template <class T>
 MT_HD Vector<T>* AsVector(T* data) {
@@ -59,11 +59,11 @@ template <class T>
 constexpr T kNothing = T(1e-35);
 
 // Index vectors, built from constants alone, so that the compiler keeps them as constants.
-template <class T>
+template <class T, int kCount = kLanes<T>>
 struct MaskOf {
   typedef std::conditional_t<sizeof(T) == 8, int64_t, int32_t> Index;
-  typedef Index Type __attribute__((vector_size(kVectorBytes)));
-  using Lanes = std::make_integer_sequence<Index, kLanes<T>>;
+  typedef Index Type __attribute__((vector_size(kCount * sizeof(T))));
+  using Lanes = std::make_integer_sequence<Index, kCount>;
 
   // 0, 1, 2 ...
   template <Index... kLane>
@@ -78,7 +78,7 @@ struct MaskOf {
   // Of two vectors: those that hold, after squares of kDistance elements changed places, the first or the second one.
   template <int kDistance, int kHigh, Index... kLane>
   MT_HD static Type Exchanged(std::integer_sequence<Index, kLane...>) {
-    return Type{((kLane & kDistance) == 0 ? kLane + kHigh : kLane - kDistance + kLanes<T> + kHigh)...};
+    return Type{((kLane & kDistance) == 0 ? kLane + kHigh : kLane - kDistance + kCount + kHigh)...};
   }
 };
 
@@ -89,27 +89,27 @@ MT_HD typename MaskOf<T>::Type From(int64_t first) {
   return Mask::Count(typename Mask::Lanes()) >= static_cast<typename Mask::Index>(first);
 }
 
-template <class T, int kDistance>
-MT_HD void TransposeRounds(Vector<T>* v) {
-  if constexpr (kDistance < kLanes<T>) {
-    using Mask = MaskOf<T>;
+template <class T, int kCount, int kDistance>
+MT_HD void TransposeRounds(Vector<T, kCount>* v) {
+  if constexpr (kDistance < kCount) {
+    using Mask = MaskOf<T, kCount>;
     const auto low = Mask::template Exchanged<kDistance, 0>(typename Mask::Lanes());
     const auto high = Mask::template Exchanged<kDistance, kDistance>(typename Mask::Lanes());
 #pragma GCC unroll 16
-    for (int i = 0; i < kLanes<T>; ++i) {
+    for (int i = 0; i < kCount; ++i) {
       if ((i & kDistance) != 0) continue;
-      const Vector<T> a = v[i], b = v[i + kDistance];
+      const Vector<T, kCount> a = v[i], b = v[i + kDistance];
       v[i] = __builtin_shuffle(a, b, low);
       v[i + kDistance] = __builtin_shuffle(a, b, high);
     }
-    TransposeRounds<T, 2 * kDistance>(v);
+    TransposeRounds<T, kCount, 2 * kDistance>(v);
   }
 }
 
 // Transposes a square of vectors, squares of half the size changing places in each round.
-template <class T>
-MT_HD void Transpose(Vector<T>* v) {
-  TransposeRounds<T, 1>(v);
+template <class T, int kCount = kLanes<T>>
+MT_HD void Transpose(Vector<T, kCount>* v) {
+  TransposeRounds<T, kCount, 1>(v);
 }
 
 template <class T, int kDistance>
