@@ -13,9 +13,10 @@ namespace memtorch {
 namespace {
 
 constexpr int kSplitLeaves = 256;  // a tile with fewer is solved by one thread
+constexpr int kPartsOfThread = 4;  // that a tile is cut into, at least
 constexpr int kUnitLeaves = 16;    // leaves that are solved together, before what stands on them
 constexpr int64_t kKernelDepth = 128;
-constexpr int64_t kPartRows = 96;  // of a joint, that one thread takes at a time; a multiple of every row block
+constexpr int64_t kPartRows = 48;  // of a joint, that one thread takes at a time; a multiple of every row block
 
 // Where a node's matrix lies.
 template <class T>
@@ -334,16 +335,21 @@ void GridSolver<T>::EffectiveMatrix(const GridView<const G>& g, const GridView<T
   });
 }
 
-// One large tile: as many subtrees as there are threads, then, all threads together, the joints above them.
+// One large tile: subtrees, then, all threads together, the joints above them. Subtrees at the open ends cost less than
+// others: there are several for each thread, the largest first.
 template <class T>
 template <class G>
 void GridSolver<T>::SolveSplit(const GridView<const G>& g, const GridView<T>& out, int64_t tile) const {
   std::vector<int> parts{plan_.root()};
-  while (static_cast<int>(parts.size()) < NumThreads() && plan_.node(parts[0]).leaves >= kUnitLeaves * 2) {
-    const MergeNode& largest = plan_.node(parts[0]);
-    parts.erase(parts.begin());
-    parts.insert(parts.end(), largest.child.begin(), largest.child.end());
+  const auto larger = [&](int a, int b) { return plan_.node(a).ports > plan_.node(b).ports; };
+  while (static_cast<int>(parts.size()) < kPartsOfThread * NumThreads()) {
+    const auto largest = std::min_element(parts.begin(), parts.end(), larger);
+    const MergeNode& node = plan_.node(*largest);
+    if (node.leaves < kUnitLeaves * 2) break;
+    parts.erase(largest);
+    parts.insert(parts.end(), node.child.begin(), node.child.end());
   }
+  std::stable_sort(parts.begin(), parts.end(), larger);
   std::vector<Place<T>> places;
   const Lease above(*this);
   int64_t size = 0;
