@@ -12,16 +12,24 @@ int64_t RoundUp(int64_t n, int64_t step) { return (n + step - 1) / step * step; 
 
 int64_t Length(const MergeNode& block, Side side) { return side == kTop || side == kBottom ? block.cols : block.rows; }
 
-// About half of n, a multiple of kLeafStep.
-int64_t Half(int64_t n) { return n / kLeafStep / 2 * kLeafStep; }
+// Rows or columns of the leaves of a grid with n of them.
+int64_t LeafSide(int64_t n, int64_t vector) {
+  const int64_t side = std::max(kLeastSide, vector);
+  return n < side ? RoundUp(n, kLeafStep) : side;
+}
+
+// About half of n lines, a multiple of a leaf's.
+int64_t Half(int64_t n, int64_t leaf) { return n / leaf / 2 * leaf; }
 
 }  // namespace
 
 MergePlan::MergePlan(int64_t rows, int64_t cols, const Wires& wires, int64_t panel, int64_t vector)
     : rows_(rows), cols_(cols), drive_both_(wires.drive_both), sense_both_(wires.sense_both) {
   // A driver on the right is one more column whose word segment is the source, a sense on top one more row.
-  const int64_t padded_rows = RoundUp(rows + (sense_both_ ? 1 : 0), kLeafStep);
-  padded_cols_ = RoundUp(cols + (drive_both_ ? 1 : 0), kLeafStep);
+  leaf_rows_ = LeafSide(rows + (sense_both_ ? 1 : 0), vector);
+  leaf_cols_ = LeafSide(cols + (drive_both_ ? 1 : 0), vector);
+  const int64_t padded_rows = RoundUp(rows + (sense_both_ ? 1 : 0), leaf_rows_);
+  padded_cols_ = RoundUp(cols + (drive_both_ ? 1 : 0), leaf_cols_);
   row_pad_ = padded_rows - rows;
   MakeSegments(wires, padded_rows, padded_cols_);
   MergeNode all;
@@ -32,7 +40,7 @@ MergePlan::MergePlan(int64_t rows, int64_t cols, const Wires& wires, int64_t pan
   if (drive_both_) order.push_back(kRight);
   order.push_back(kBottom);
   if (sense_both_) order.push_back(kTop);
-  if (padded_rows <= kLeafSize && padded_cols_ <= kLeafSize) {
+  if (padded_rows == leaf_rows_ && padded_cols_ == leaf_cols_) {
     BuildLeaf(all, order, true);
   } else {
     Build(all, order);
@@ -86,15 +94,15 @@ void MergePlan::Place(MergeNode* block, const Order& order) const {
 }
 
 int MergePlan::Build(MergeNode block, const Order& order) {
-  if (block.rows <= kLeafSize && block.cols <= kLeafSize) return BuildLeaf(block, order, false);
-  const bool across = block.cols >= block.rows;
+  if (block.rows == leaf_rows_ && block.cols == leaf_cols_) return BuildLeaf(block, order, false);
+  const bool across = block.rows == leaf_rows_ || (block.cols > leaf_cols_ && block.cols >= block.rows);
   MergeNode a = block, b = block;
   if (across) {
-    a.cols = Half(block.cols);
+    a.cols = Half(block.cols, leaf_cols_);
     b.cols = block.cols - a.cols;
     b.col = block.col + a.cols;
   } else {
-    a.rows = Half(block.rows);
+    a.rows = Half(block.rows, leaf_rows_);
     b.rows = block.rows - a.rows;
     b.row = block.row + a.rows;
   }

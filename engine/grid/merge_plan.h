@@ -45,11 +45,14 @@ struct MergeNode {
   bool leaf() const { return child[0] < 0; }
 };
 
-// Leaves have at most kLeafSize rows and columns, in multiples of kLeafStep, and hold both triangles of their matrix,
-// sides in the order of Side. Other blocks hold the upper triangle, in an order of sides such that whoever joins them
-// finds what it copies there without transposing.
+// All leaves of a grid have the same shape, at most kLeafSize rows and columns, in multiples of kLeafStep. Their sides are
+// as long as a vector, and kLeastSide if that is longer: every run of ports then starts with a vector, and of many leaves
+// each is in a lane. Cutting a grid of 144x144 into shapes of 8, 12 and 16, which needs less padding, took three times
+// as long. Leaves hold both triangles of their matrix, sides in the order of Side. Other blocks hold the upper triangle,
+// in an order of sides such that whoever joins them finds what it copies there without transposing.
 constexpr int64_t kLeafSize = 16;
 constexpr int64_t kLeafStep = 4;
+constexpr int64_t kLeastSide = 8;
 
 class MergePlan {
  public:
@@ -85,7 +88,7 @@ class MergePlan {
 
   int64_t rows_, cols_;
   bool drive_both_, sense_both_;
-  int64_t row_pad_ = 0, padded_cols_ = 0, first_sense_ = 0;
+  int64_t leaf_rows_ = 0, leaf_cols_ = 0, row_pad_ = 0, padded_cols_ = 0, first_sense_ = 0;
   std::vector<double> word_segments_, bit_segments_;
   std::vector<MergeNode> nodes_;
 };

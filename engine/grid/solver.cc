@@ -12,11 +12,11 @@
 namespace memtorch {
 namespace {
 
-constexpr int kSplitLeaves = 256;  // a tile with fewer is solved by one thread
-constexpr int kPartsOfThread = 4;  // that a tile is cut into, at least
-constexpr int kUnitLeaves = 16;    // leaves that are solved together, before what stands on them
-constexpr int64_t kKernelDepth = 128;
-constexpr int64_t kPartRows = 48;  // of a joint, that one thread takes at a time; a multiple of every row block
+constexpr int64_t kSplitCells = 49152;  // a tile with fewer is solved by one thread
+constexpr int64_t kPartCells = 4096;    // so is a part of it
+constexpr int kPartsOfThread = 4;       // that a tile is cut into, at least
+constexpr int kUnitLeaves = 16;         // leaves that are solved together, before what stands on them
+constexpr int64_t kPartRows = 48;       // of a joint, that one thread takes at a time; a multiple of every row block
 
 // Where a node's matrix lies.
 template <class T>
@@ -325,7 +325,8 @@ void GridSolver<T>::EffectiveMatrix(const GridView<const G>& g, const GridView<T
   }
   CheckConductances(op, g);
   const int64_t group = Lease(*this)->tiles();
-  if ((g.tiles + group - 1) / group < NumThreads() && plan_.node(plan_.root()).leaves >= kSplitLeaves) {
+  if ((g.tiles + group - 1) / group < NumThreads() &&
+      plan_.node(plan_.root()).rows * plan_.node(plan_.root()).cols >= kSplitCells) {
     for (int64_t tile = 0; tile < g.tiles; ++tile) SolveSplit(g, out, tile);
     return;
   }
@@ -345,7 +346,7 @@ void GridSolver<T>::SolveSplit(const GridView<const G>& g, const GridView<T>& ou
   while (static_cast<int>(parts.size()) < kPartsOfThread * NumThreads()) {
     const auto largest = std::min_element(parts.begin(), parts.end(), larger);
     const MergeNode& node = plan_.node(*largest);
-    if (node.leaves < kUnitLeaves * 2) break;
+    if (node.rows * node.cols < 2 * kPartCells) break;
     parts.erase(largest);
     parts.insert(parts.end(), node.child.begin(), node.child.end());
   }
@@ -369,27 +370,6 @@ void GridSolver<T>::SolveSplit(const GridView<const G>& g, const GridView<T>& ou
   Task<G>(plan_, g, out, above.get()).SolveAbove(tile, parts, places);
 }
 
-template <class T>
-int64_t RunProductKernel(int64_t repeats) {
-  const MergeKernels<T>& kernels = ActiveMergeKernels<T>();
-  MergeNode node;
-  node.ports = 2 * kernels.panel;
-  node.shared = kKernelDepth;
-  const Memory<T> factors = Allocate<T>(kernels.FactorSize(node.shared, node.ports));
-  const Memory<T> out = Allocate<T>(kernels.SharedRows(node.ports) * node.ports);
-  std::fill_n(factors.get(), kernels.FactorSize(node.shared, node.ports), T(1e-3));
-  Merge<T> merge{};
-  merge.node = &node;
-  merge.factors = factors.get();
-  merge.out = out.get();
-  merge.out_stride = node.ports;
-  // A root's product is whole, without a diagonal: what is counted is what is computed.
-  for (int64_t k = 0; k < repeats; ++k) kernels.update_root(merge, 0, 0, node.ports);
-  return repeats * 2 * node.shared * node.ports * node.ports;
-}
-
-template int64_t RunProductKernel<float>(int64_t);
-template int64_t RunProductKernel<double>(int64_t);
 template class GridSolver<float>;
 template class GridSolver<double>;
 template void GridSolver<float>::EffectiveMatrix(const GridView<const float>&, const GridView<float>&) const;
