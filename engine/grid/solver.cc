@@ -12,11 +12,10 @@
 namespace memtorch {
 namespace {
 
-constexpr int64_t kSplitCells = 49152;  // a tile with fewer is solved by one thread
-constexpr int64_t kPartCells = 4096;    // so is a part of it
-constexpr int kPartsOfThread = 4;       // that a tile is cut into, at least
-constexpr int kUnitLeaves = 16;         // leaves that are solved together, before what stands on them
-constexpr int64_t kPartRows = 48;       // of a joint, that one thread takes at a time; a multiple of every row block
+constexpr int64_t kSharedCells = 49152;  // a tile with fewer is solved by one thread
+constexpr int kPartsOfThread = 4;        // that a tile is cut into, at least
+constexpr int kUnitLeaves = 16;          // leaves that are solved together, before what stands on them
+constexpr int64_t kPartRows = 48;        // of a joint, that one thread takes at a time; a multiple of every row block
 
 // Where a node's matrix lies.
 template <class T>
@@ -326,7 +325,7 @@ void GridSolver<T>::EffectiveMatrix(const GridView<const G>& g, const GridView<T
   CheckConductances(op, g);
   const int64_t group = Lease(*this)->tiles();
   if ((g.tiles + group - 1) / group < NumThreads() &&
-      plan_.node(plan_.root()).rows * plan_.node(plan_.root()).cols >= kSplitCells) {
+      plan_.node(plan_.root()).rows * plan_.node(plan_.root()).cols >= kSharedCells) {
     for (int64_t tile = 0; tile < g.tiles; ++tile) SolveSplit(g, out, tile);
     return;
   }
@@ -341,16 +340,7 @@ void GridSolver<T>::EffectiveMatrix(const GridView<const G>& g, const GridView<T
 template <class T>
 template <class G>
 void GridSolver<T>::SolveSplit(const GridView<const G>& g, const GridView<T>& out, int64_t tile) const {
-  std::vector<int> parts{plan_.root()};
-  const auto larger = [&](int a, int b) { return plan_.node(a).ports > plan_.node(b).ports; };
-  while (static_cast<int>(parts.size()) < kPartsOfThread * NumThreads()) {
-    const auto largest = std::min_element(parts.begin(), parts.end(), larger);
-    const MergeNode& node = plan_.node(*largest);
-    if (node.rows * node.cols < 2 * kPartCells) break;
-    parts.erase(largest);
-    parts.insert(parts.end(), node.child.begin(), node.child.end());
-  }
-  std::stable_sort(parts.begin(), parts.end(), larger);
+  const std::vector<int> parts = plan_.Parts(kPartsOfThread * NumThreads());
   std::vector<Place<T>> places;
   const Lease above(*this);
   int64_t size = 0;
