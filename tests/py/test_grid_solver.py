@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from reference import wires as reference
 
 from memtorch import _engine
 
@@ -37,6 +38,19 @@ def test_currents_of_seeded_arrays(n):
     current = v @ effective[0]
     # badcrossbar solves by LU and was compared with ngspice to 4e-13.
     np.testing.assert_allclose(current[[0, -1]], RECORDED[n], rtol=1e-11)
+
+
+@pytest.mark.parametrize(("rows", "cols"), [(47, 33), (34, 50)])
+@pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-10), (np.float32, 1e-5)])
+def test_several_leaves_on_either_side_the_last_ones_padded(rows, cols, dtype, rtol):
+    rng = np.random.default_rng(rows)
+    g = (10 ** rng.uniform(-6, -3, (1, rows, cols))).astype(dtype)
+    v = rng.uniform(0.1, 0.3, rows)
+    effective = np.empty_like(g)
+    _engine.GridSolver(rows, cols, 2, 3, 5, 7).effective_matrix(g, effective)
+    expected = reference.currents(g[0].astype(np.float64), v, np.zeros(cols), 2, 3, 5, 7)
+    # float32 keeps every component to 1e-5; dense LU loses some digits of float64.
+    np.testing.assert_allclose(v @ effective[0].astype(np.float64), expected, rtol=rtol)
 
 
 def test_dtype_of_the_result_is_the_precision():
