@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from other_solvers import Solver, by_badcrossbar, by_splu
 from threadpoolctl import threadpool_limits
-from timing import Row, at_least, at_most, median, once, processor, ratio
+from timing import Row, at_least, at_most, median, processor, ratio
 
 from memtorch import _engine
 
@@ -50,15 +50,15 @@ def currents(g: np.ndarray, v: np.ndarray) -> Solver:
 
 
 def fraction_of_peak(n: int, dtype: str) -> float:
-    """Speed of one grid on one core, percent of the product kernel's."""
+    """Speed of one grid on one core, percent of the product kernel's, both in processor time."""
     run = effective(n, 1, dtype)
     single = dtype == "float32"
     repeats = 200
     operations = _engine.run_product_kernel(repeats, single)
-    # The best of each: another job's share of the core is in neither.
+    # The best of each: what another job takes of the caches is in neither.
     rounds = 40 if n <= 128 else 10
-    peak = max(operations / once(lambda: _engine.run_product_kernel(repeats, single)) for _ in range(rounds))
-    return 100 * OPERATIONS * n**3 / min(once(run) for _ in range(rounds)) / peak
+    peak = max(operations / processor(lambda: _engine.run_product_kernel(repeats, single)) for _ in range(rounds))
+    return 100 * OPERATIONS * n**3 / min(processor(run) for _ in range(rounds)) / peak
 
 
 def gradient_to_forward(n: int) -> float:
