@@ -82,6 +82,14 @@ class Block {
 #endif
   }
 
+  // No thread goes on before all have got here: for what is read outside of Each and written again. The emulation, one
+  // thread after the other within Each and one for all outside, needs none, and so cannot miss one.
+  MT_HD void Wait() const {
+#if defined(__CUDA_ARCH__)
+    __syncthreads();
+#endif
+  }
+
  private:
   int64_t index_;
   int threads_;

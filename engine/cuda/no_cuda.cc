@@ -5,6 +5,7 @@
 #include "engine/cuda/grid.h"
 #include "engine/cuda/nonlinear_read.h"
 #include "engine/cuda/program.h"
+#include "engine/cuda/nodes.h"
 #include "engine/cuda/quantize.h"
 #include "engine/cuda/random.h"
 #include "engine/cuda/read.h"
@@ -56,6 +57,16 @@ void Program(const std::string&, const DeviceView&, const TileShape&, const doub
 
 void FillUniform(uint64_t, uint64_t, int64_t, double*, int64_t, void*) { Refuse("fill_uniform"); }
 void FillNormal(uint64_t, uint64_t, int64_t, double*, int64_t, void*) { Refuse("fill_normal"); }
+
+int64_t SolveNodesWorkspaceBytes(int64_t, int64_t, int64_t, bool) { Refuse("solve_nodes"); }
+void SolveNodes(MatrixView<const double>, const Wires&, const GridSources&, const NodeOptions&, const GridNodes&, void*,
+                void*) {
+  Refuse("solve_nodes");
+}
+void SolveNodes(const SinhDevices&, const Wires&, const GridSources&, const NodeOptions&, const GridNodes&, void*,
+                void*) {
+  Refuse("solve_nodes");
+}
 
 template <class T>
 int64_t QuantizeWorkspaceBytes(int64_t) {

@@ -9,6 +9,7 @@
 
 #include "engine/grid/curve_kernels.h"
 #include "engine/grid/linear_nodes.h"
+#include "engine/grid/node_checks.h"
 #include "engine/parallel.h"
 
 namespace memtorch {
@@ -40,12 +41,9 @@ void Report(const GridNodes& nodes, int64_t vector, double residual, double tole
   throw std::runtime_error(text.str());
 }
 
-void CheckVolts(const char* name, const MatrixView<const double>& v, int64_t vectors, int64_t lines) {
-  if (v.rows != vectors || v.cols != lines) {
-    Invalid(kOp, name, " ([", v.rows, ", ", v.cols, "]) must have shape [", vectors, ", ", lines, "]");
-  }
-  for (int64_t k = 0; k < vectors; ++k) {
-    for (int64_t i = 0; i < lines; ++i) {
+void CheckVolts(const char* name, const MatrixView<const double>& v) {
+  for (int64_t k = 0; k < v.rows; ++k) {
+    for (int64_t i = 0; i < v.cols; ++i) {
       if (!(std::abs(v(k, i)) <= kMaxVolts)) {
         Invalid(kOp, name, "[", k, ", ", i, "] (", v(k, i), " V) must be in [", -kMaxVolts, ", ", kMaxVolts, "]");
       }
@@ -216,18 +214,13 @@ class NewtonNodes {
 
 void CheckNodes(int64_t rows, int64_t cols, const Wires& wires, const GridSources& sources,
                 const NodeOptions& options) {
-  if (rows < 1) Invalid(kOp, "rows (", rows, ") must be at least 1");
-  if (cols < 1) Invalid(kOp, "cols (", cols, ") must be at least 1");
-  CheckWires(kOp, wires);
-  CheckVolts("word", sources.word, sources.word.rows, rows);
-  if (sources.bit.data != nullptr) CheckVolts("bit", sources.bit, sources.word.rows, cols);
-  if (!(options.tolerance > 0)) Invalid(kOp, "tolerance (", options.tolerance, ") must be above 0");
+  CheckNodeShapes(kOp, rows, cols, wires, sources, options);
+  CheckVolts("word", sources.word);
+  if (sources.bit.data != nullptr) CheckVolts("bit", sources.bit);
 }
 
 DeviceCurve SinhCurve(MatrixView<const double> g, double steepness) {
-  if (!(steepness > 0 && std::isfinite(steepness))) {
-    Invalid("sinh_curve", "steepness (", steepness, " 1/V) must be finite and above 0");
-  }
+  CheckSteepness(steepness);
   CheckConductances("sinh_curve", ViewOfOne(g));
   const CurveKernels& kernels = Select(baseline::kCurves, avx2::kCurves, avx512::kCurves);
   return [g, steepness, &kernels](int64_t row, const double* v, double* current, double* slope) {
