@@ -1,6 +1,7 @@
 // Crossbars with resistive wires.
 
 #include "engine/cuda/grid.h"
+#include "engine/cuda/nodes.h"
 
 #include <nanobind/stl/optional.h>
 
@@ -36,11 +37,13 @@ class Solvers {
   }
 
   // Devices with I = g sinh(steepness v) / steepness; 0: linear.
-  void Nodes(const Flat<const double>& g, const Flat<const double>& word_volts,
-             const std::optional<Flat<const double>>& bit_volts, const Flat<double>& word_nodes,
-             const Flat<double>& bit_nodes, const Flat<double>& residual, double steepness, double tolerance, bool warm,
-             const std::optional<Flat<const bool>>& word_open, const std::optional<Flat<const bool>>& bit_open) {
+  void Nodes(const Placed<const double>& g, const Placed<const double>& word_volts,
+             const std::optional<Placed<const double>>& bit_volts, const Placed<double>& word_nodes,
+             const Placed<double>& bit_nodes, const Placed<double>& residual, double steepness, double tolerance,
+             bool warm, const std::optional<Placed<const bool>>& word_open,
+             const std::optional<Placed<const bool>>& bit_open, const std::optional<Placed<uint8_t>>& workspace) {
     const char* op = "solve_nodes";
+    const Place place(op, g, word_volts, bit_volts, word_nodes, bit_nodes, residual, word_open, bit_open, workspace);
     const int64_t vectors = static_cast<int64_t>(residual.size()), cells = rows_ * cols_;
     CheckSize(op, "g", g, cells);
     CheckSize(op, "word_nodes", word_nodes, vectors * cells);
@@ -48,13 +51,30 @@ class Solvers {
     const GridSources sources = Sources(op, vectors, word_volts, bit_volts, word_open, bit_open);
     const GridNodes nodes{word_nodes.data(), bit_nodes.data(), residual.data()};
     const NodeOptions options{tolerance, warm};
-    nb::gil_scoped_release unlocked;
     const MatrixView<const double> devices{g.data(), rows_, cols_, cols_};
-    if (steepness == 0) {
-      Get<double>().SolveNodes(devices, sources, options, nodes);
-    } else {
-      SolveNodes(rows_, cols_, SinhCurve(devices, steepness), wires_, sources, options, nodes);
-    }
+    place.Run(
+        [&](void* stream) {
+          const int64_t needed = NodesWorkspace(vectors, steepness == 0);
+          const int64_t given = workspace ? static_cast<int64_t>(workspace->size()) : 0;
+          if (given < needed) Invalid(op, "workspace must hold ", needed, " bytes, got ", given);
+          void* memory = workspace ? workspace->data() : nullptr;
+          if (steepness == 0) {
+            cuda::SolveNodes(devices, wires_, sources, options, nodes, memory, stream);
+          } else {
+            cuda::SolveNodes(cuda::SinhDevices{devices, steepness}, wires_, sources, options, nodes, memory, stream);
+          }
+        },
+        [&] {
+          if (steepness == 0) {
+            Get<double>().SolveNodes(devices, sources, options, nodes);
+          } else {
+            SolveNodes(rows_, cols_, SinhCurve(devices, steepness), wires_, sources, options, nodes);
+          }
+        });
+  }
+
+  int64_t NodesWorkspace(int64_t vectors, bool linear) const {
+    return cuda::SolveNodesWorkspaceBytes(rows_, cols_, vectors, linear);
   }
 
   void Branches(const Flat<const double>& device, const Flat<double>& word, const Flat<double>& bit,
@@ -149,8 +169,9 @@ class Solvers {
   }
 
  private:
-  void SetOpen(const char* op, const std::optional<Flat<const bool>>& word_open,
-               const std::optional<Flat<const bool>>& bit_open, GridSources* sources) const {
+  template <class Flags>
+  void SetOpen(const char* op, const std::optional<Flags>& word_open, const std::optional<Flags>& bit_open,
+               GridSources* sources) const {
     if (word_open) {
       CheckSize(op, "word_open", *word_open, rows_);
       sources->word_open = word_open->data();
@@ -161,10 +182,10 @@ class Solvers {
     }
   }
 
-  GridSources Sources(const char* op, int64_t vectors, const Flat<const double>& word_volts,
-                      const std::optional<Flat<const double>>& bit_volts,
-                      const std::optional<Flat<const bool>>& word_open,
-                      const std::optional<Flat<const bool>>& bit_open) const {
+  GridSources Sources(const char* op, int64_t vectors, const Placed<const double>& word_volts,
+                      const std::optional<Placed<const double>>& bit_volts,
+                      const std::optional<Placed<const bool>>& word_open,
+                      const std::optional<Placed<const bool>>& bit_open) const {
     GridSources sources;
     CheckSize(op, "word_volts", word_volts, vectors * rows_);
     sources.word = {word_volts.data(), vectors, rows_, rows_};
@@ -254,10 +275,14 @@ void BindGrid(nb::module_& m) {
       .def("solve_nodes", &Solvers::Nodes, "g"_a, "word_volts"_a, "bit_volts"_a.none(), "word_nodes"_a.noconvert(),
            "bit_nodes"_a.noconvert(), "residual"_a.noconvert(), "steepness"_a = 0.0, "tolerance"_a = 1e-10,
            "warm"_a = false, "word_open"_a = nb::none(), "bit_open"_a = nb::none(),
+           "workspace"_a.noconvert() = nb::none(),
            "Potentials word_nodes and bit_nodes [vectors, rows, cols], volts, of devices g [rows, cols] under "
            "word_volts "
            "[vectors, rows] and bit_volts [vectors, cols] (None: 0 V); I = g sinh(steepness v) / steepness unless "
-           "steepness is 0. RuntimeError where the residual [vectors] stays above the tolerance.")
+           "steepness is 0. RuntimeError where the residual [vectors] stays above the tolerance; a GPU, which is not "
+           "waited for, leaves it to the caller to look, and needs a workspace.")
+      .def("nodes_workspace", &Solvers::NodesWorkspace, "vectors"_a, "linear"_a,
+           "Bytes of the workspace that solve_nodes of so many vectors needs on a GPU.")
       .def("branches", &Solvers::Branches, "device"_a, "word"_a.noconvert(), "bit"_a.noconvert(),
            "word_open"_a = nb::none(), "bit_open"_a = nb::none(),
            "Currents word [rows, cols + 1], rightwards, and bit [rows + 1, cols], downwards, of device currents "

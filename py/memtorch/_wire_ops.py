@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,6 +23,9 @@ _TOLERANCES = (1e-12, 1e-10)
 
 # Node voltages held at a time where every driver of an array is looked at alone.
 _MAX_VOLTAGES = 2**22
+
+# ``operating_point`` or ``device_voltages``.
+_Solve = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 # A solver keeps its plan and, for each thread, the memory of its last solution and gradient, about 1 kB a cell: those
 # of the last shapes and wires are kept, unless they have more cells than this.
@@ -111,6 +115,9 @@ def _(g: Tensor, wires: Tensor, upstream: Tensor) -> Tensor:
 @torch.library.custom_op("memtorch::effective_conductances_wire_gradient", mutates_args=())
 def _wire_gradient(g: Tensor, wires: Tensor, upstream: Tensor) -> Tensor:
     """The same by ``wires``, [4]: the potentials of all nodes for two vectors for each driver."""
+    if _ops.on_gpu(g):
+        total = _summed_wire_gradient(placed(g).double(), wires, upstream.detach().double(), device_voltages)
+        return total.to(device=wires.device, dtype=wires.dtype)
     source, weights = _conductances(g.cpu()), upstream.detach().to("cpu", torch.float64).contiguous()
     out = torch.empty(len(source), 4, dtype=torch.float64)
     engine_threads()
@@ -121,7 +128,9 @@ def _wire_gradient(g: Tensor, wires: Tensor, upstream: Tensor) -> Tensor:
         except RuntimeError:
             continue
         return out.sum(0).to(device=wires.device, dtype=wires.dtype)
-    return _swept_wire_gradient(source.double(), wires.cpu(), weights).to(device=wires.device, dtype=wires.dtype)
+    # Rounding keeps the engine's potentials above their tolerances.
+    total = _summed_wire_gradient(source.double(), wires.cpu(), weights, operating_point)
+    return total.to(device=wires.device, dtype=wires.dtype)
 
 
 @_wire_gradient.register_fake
@@ -129,27 +138,26 @@ def _(g: Tensor, wires: Tensor, upstream: Tensor) -> Tensor:
     return torch.empty_like(wires)
 
 
-def _swept_wire_gradient(g: Tensor, wires: Tensor, upstream: Tensor) -> Tensor:
-    """What the engine's ``wire_gradient`` adds up, where rounding keeps its potentials above their tolerances.
+def _summed_wire_gradient(g: Tensor, wires: Tensor, upstream: Tensor, solve: _Solve) -> Tensor:
+    """What the engine's ``wire_gradient`` adds up, from potentials that ``solve`` finds.
 
     With one volt on driver i, and again with the voltages upstream[i] on the sense ends, a segment carries two
     currents. Their product, added up over all segments of a kind and all drivers, is the gradient by its resistance
     (Tellegen's theorem; the effective conductance is minus the transfer admittance, which turns the sign).
     """
-    total = torch.zeros(4, dtype=torch.float64)
+    total = torch.zeros(4, dtype=torch.float64, device=g.device)
     rows, columns = g.shape[1:]
     step = max(1, _MAX_VOLTAGES // (rows * columns))
     for array, weights in zip(g, upstream, strict=True):
-        for drivers in torch.eye(rows, dtype=torch.float64).split(step):
-            forward = _segment_currents(array, drivers, torch.zeros_like(drivers @ weights), wires)
-            adjoint = _segment_currents(array, torch.zeros_like(drivers), drivers @ weights, wires)
+        for drivers in torch.eye(rows, dtype=torch.float64, device=g.device).split(step):
+            forward = _segment_currents(solve(array, drivers, torch.zeros_like(drivers @ weights), wires)[1])
+            adjoint = _segment_currents(solve(array, torch.zeros_like(drivers), drivers @ weights, wires)[1])
             total += torch.stack([(f * a).sum() for f, a in zip(forward, adjoint, strict=True)])
     return total
 
 
-def _segment_currents(g: Tensor, v_word: Tensor, v_bit: Tensor, wires: Tensor) -> tuple[Tensor, ...]:
+def _segment_currents(devices: Tensor) -> tuple[Tensor, ...]:
     """Currents (A) through the segments of word lines, of bit lines, at the drivers, at the sense ends."""
-    devices = operating_point(g, v_word, v_bit, wires)[1]
     along = devices.flip(2).cumsum(2).flip(2)  # through the segment before each cell
     down = devices.cumsum(1)  # through the segment behind each cell
     return along[:, :, 1:], down[:, :-1], along[:, :, 0], down[:, -1]
@@ -171,6 +179,26 @@ def _effective_backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]
 effective_conductances.register_autograd(_effective_backward, setup_context=_keep_inputs)
 
 
+def _solves(solver: _engine.GridSolver, *arguments: Tensor, **options: Any) -> bool:
+    """Whether ``solver.solve_nodes(*arguments, **options)`` meets a tolerance. This waits for a GPU."""
+    residual = arguments[-1]
+    memory = None
+    if _ops.on_gpu(residual):
+        memory = _ops.workspace(solver.nodes_workspace(len(residual), linear=True), residual)
+    engine_threads()
+    for tolerance in _TOLERANCES:
+        try:
+            solver.solve_nodes(*arguments, tolerance=tolerance, workspace=memory, **options)
+        except RuntimeError:
+            if memory is None:
+                continue
+            raise
+        # A GPU does not look by itself.
+        if memory is None or bool((residual <= tolerance).all()):
+            return True
+    return False
+
+
 def device_voltages(g: Tensor, v_word: Tensor, v_bit: Tensor, wires: Tensor) -> tuple[Tensor, Tensor]:
     """Voltages across the devices of an array with resistive wires and their currents, without gradient.
 
@@ -184,19 +212,16 @@ def device_voltages(g: Tensor, v_word: Tensor, v_bit: Tensor, wires: Tensor) -> 
         Voltages from word line to bit line (V) and currents (A), [inputs, rows, columns] each.
 
     Raises:
-        InvalidArgument: A conductance or resistance out of range, or a voltage that is not finite.
+        InvalidArgument: A resistance out of range; on the CPU, a conductance out of range or a voltage that is not
+            finite, for which a GPU does not look.
     """
     g, v_word, v_bit, wires = (x.detach() for x in (g, v_word, v_bit, wires))
-    host, words, bits = (x.cpu().contiguous() for x in (g, v_word, v_bit))
-    word, bit = (host.new_empty(len(words), *g.shape) for _ in range(2))
-    residual = host.new_empty(len(words))
-    solver = _solver(host, wires)
-    engine_threads()
-    for tolerance in _TOLERANCES:
-        try:
-            solver.solve_nodes(host, words, bits, word, bit, residual, tolerance=tolerance)
-        except RuntimeError:
-            continue
+    source = placed(g)
+    words, bits = (placed(x).to(source.device) for x in (v_word, v_bit))
+    word, bit = (source.new_empty(len(words), *g.shape) for _ in range(2))
+    residual = source.new_empty(len(words))
+    solver = _solver(source, wires)
+    if _solves(solver, source, words, bits, word, bit, residual):
         across = (word - bit).to(g.device)
         return across, g * across
     # Rounding keeps the iteration above its tolerance, as with shorts between wires of kilohms: by elimination.
@@ -239,14 +264,8 @@ class VoltageSolver:
             InvalidArgument: A conductance that is not in [0, 1e6] S.
             RuntimeError: The circuit was not solved to 1e-10 of its largest device current.
         """
-        arguments = g, *self._sources, *self._nodes, torch.empty(1, dtype=torch.float64)
-        engine_threads()
-        for tolerance in _TOLERANCES:
-            try:
-                self._solver.solve_nodes(*arguments, tolerance=tolerance, warm=True, **self._open)
-                break
-            except RuntimeError:
-                if tolerance == _TOLERANCES[-1]:
-                    raise
+        residual = g.new_empty(1)
+        if not _solves(self._solver, g, *self._sources, *self._nodes, residual, warm=True, **self._open):
+            raise RuntimeError(f"[solve_nodes] residual ({residual.item():g}) must be at most {_TOLERANCES[-1]:g}")
         word, bit = self._nodes
         return (word - bit)[0]
