@@ -12,6 +12,7 @@
 #include "engine/cuda/runtime.h"
 #include "engine/cuda/simulate.h"
 #include "engine/cuda/tile.h"
+#include "engine/cuda/wired_read.h"
 
 namespace memtorch::cuda {
 namespace {
@@ -66,6 +67,15 @@ void SolveNodes(MatrixView<const double>, const Wires&, const GridSources&, cons
 void SolveNodes(const SinhDevices&, const Wires&, const GridSources&, const NodeOptions&, const GridNodes&, void*,
                 void*) {
   Refuse("solve_nodes");
+}
+
+int64_t WiredReadWorkspaceBytes(const TileGrid&, int64_t) { Refuse("read_through_wires"); }
+void ReadThroughWires(const std::string&, const NonlinearRead&, const Wires&, double*, double*, void*, void*) {
+  Refuse("read_through_wires");
+}
+void ReadThroughWiresGradient(const std::string&, const NonlinearRead&, const Wires&, const double*,
+                              const WiredReadGradients&, double*, void*, void*) {
+  Refuse("read_through_wires_gradient");
 }
 
 template <class T>

@@ -1,0 +1,43 @@
+// Reading crossbars of non-linear devices through resistive wires, on a GPU: each tile is a circuit of its own, which one
+// block of threads solves for one input vector (nodes.h).
+//
+// Arrays are memory of the current CUDA device; parameters that all devices share (stride 0) are the host's. Work is
+// queued on `stream`, a cudaStream_t, and not waited for: where Kirchhoff's law is not met is told by residual
+// [tiles, inputs], the largest of the circuits solved for it, which should be at most kWiredReadTolerance (NaN is not).
+// Shapes and single numbers are checked as on the CPU, values are not, because that would wait for the device: REQUIRES
+// parameters and conductances within their bounds, and voltages at which every device carries a finite current.
+#ifndef MEMTORCH_ENGINE_CUDA_WIRED_READ_H_
+#define MEMTORCH_ENGINE_CUDA_WIRED_READ_H_
+
+#include <string>
+
+#include "engine/grid/grid.h"
+#include "engine/nonlinear_read.h"
+
+namespace memtorch::cuda {
+
+constexpr double kWiredReadTolerance = 1e-10;
+
+// Derivatives, each null where it is not wanted.
+struct WiredReadGradients {
+  double* v = nullptr;      // [rows, inputs]
+  double* g = nullptr;      // [cells], padding included
+  double* wires = nullptr;  // [4]: of the resistances word, bit, source, load
+};
+
+// Bytes of scratch memory that the functions need.
+int64_t WiredReadWorkspaceBytes(const TileGrid& grid, int64_t inputs);
+
+// `workspace`, aligned to 16 bytes, is free again when the work on `stream` is done.
+void ReadThroughWires(const std::string& model, const NonlinearRead& read, const Wires& wires, double* partial,
+                      double* residual, void* workspace, void* stream);
+
+// The circuits are solved again, and then the linear ones of the devices' slopes at the solution, driven from the
+// senses.
+void ReadThroughWiresGradient(const std::string& model, const NonlinearRead& read, const Wires& wires,
+                              const double* partial_grad, const WiredReadGradients& gradients, double* residual,
+                              void* workspace, void* stream);
+
+}  // namespace memtorch::cuda
+
+#endif  // MEMTORCH_ENGINE_CUDA_WIRED_READ_H_

@@ -1,0 +1,215 @@
+// engine/cuda/wired_read.h reads what engine/nonlinear_read.h reads through wires.
+
+#include "engine/cuda/wired_read.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "engine/random.h"
+#include "tests/cpp/cuda/columns.h"
+#include "tests/cpp/cuda/gpu.h"
+#include "tests/cpp/testing/errors.h"
+#include "tests/cpp/testing/models.h"
+#include "tests/cpp/testing/samples.h"
+
+namespace memtorch {
+namespace {
+
+using testing::Columns;
+using testing::ErrorOf;
+using testing::GpuColumns;
+using testing::OnGpu;
+
+class CudaWiredReadTest : public testing::GpuTest {};
+
+constexpr Wires kWires{3, 2, 7, 5};
+
+// Crossbars of model M with conductances of all its range, and what is asked of them.
+template <class M>
+struct Reading {
+  TileGrid grid;
+  int64_t inputs;
+  Columns<M> columns;
+  Wires wires = kWires;
+  std::vector<double> v, grad;  // voltages; of the currents
+
+  // `differ`: devices differ in all that their shape depends on.
+  Reading(const TileGrid& given, int64_t count, bool single, bool differ)
+      : grid(given),
+        inputs(count),
+        columns(given.cells(), single),
+        v(testing::Normals<double>(given.rows * count, 1, 0.2)),
+        grad(testing::Normals<double>(partials(), 2)) {
+    for (int i = 0; differ && i < kParamCount<M>; ++i) {
+      if (M::kParams[i].shapes) columns.Spread(M::kParams[i].name, 0.1);
+    }
+    std::vector<double> level(static_cast<size_t>(grid.cells()));
+    FillUniform(3, 0, 0, level.data(), grid.cells());
+    for (size_t k = 0; k < level.size(); ++k) {
+      const double g = 1e-5 * std::pow(100, level[k]);
+      if (single) {
+        columns.g32[k] = static_cast<float>(g);
+      } else {
+        columns.g64[k] = g;
+      }
+    }
+  }
+
+  int64_t partials() const { return grid.down() * inputs * grid.cols; }
+
+  std::vector<double> OnCpu() {
+    std::vector<double> partial(static_cast<size_t>(partials()));
+    ReadThroughWires(M::kName, {columns.View(), grid, v.data(), inputs}, wires, partial.data());
+    return partial;
+  }
+  // What `grad` makes of the currents.
+  double Total() {
+    double total = 0;
+    const std::vector<double> partial = OnCpu();
+    for (size_t k = 0; k < partial.size(); ++k) total += grad[k] * partial[k];
+    return total;
+  }
+  // Its derivative by a number that stands in `columns` or `wires`.
+  double Difference(double* number) {
+    const double middle = *number, step = 1e-3 * middle;
+    *number = middle + step;
+    const double above = Total();
+    *number = middle - step;
+    const double below = Total();
+    *number = middle;
+    return (above - below) / (2 * step);
+  }
+
+  struct Found {
+    std::vector<double> partial, v, g, wires, residual;
+  };
+  Found OnTheGpu() const {
+    GpuColumns<M> gpu(columns);
+    const int64_t circuits = grid.tiles() * inputs;
+    const OnGpu<double> volts(v), upstream(grad), partial(partials()), residual(circuits), again(circuits);
+    const OnGpu<double> by_v(grid.rows * inputs), by_g(grid.cells()), by_wires(4);
+    const OnGpu<char> workspace(cuda::WiredReadWorkspaceBytes(grid, inputs));
+    const NonlinearRead read{gpu.View(), grid, volts.data(), inputs};
+    cuda::ReadThroughWires(M::kName, read, wires, partial.data(), residual.data(), workspace.data(), nullptr);
+    cuda::ReadThroughWiresGradient(M::kName, read, wires, upstream.data(), {by_v.data(), by_g.data(), by_wires.data()},
+                                   again.data(), workspace.data(), nullptr);
+    Found found{partial.Get(), by_v.Get(), by_g.Get(), by_wires.Get(), residual.Get()};
+    for (const double lacking : again.Get()) found.residual.push_back(lacking);
+    return found;
+  }
+};
+
+double LargestOf(const std::vector<double>& values) {
+  double largest = 0;
+  for (const double value : values) largest = std::max(largest, std::abs(value));
+  return largest;
+}
+
+void ExpectNear(const std::vector<double>& found, const std::vector<double>& expected, double part) {
+  ASSERT_EQ(found.size(), expected.size());
+  for (size_t k = 0; k < found.size(); ++k) EXPECT_NEAR(found[k], expected[k], part * LargestOf(expected)) << k;
+}
+
+// Both meet Kirchhoff's law to 1e-10 of the largest current, which adds up over the rows; 1e-8 is what is promised.
+constexpr double kPromised = 1e-8;
+
+const TileGrid kGrids[] = {{1, 1, 1, 1}, {5, 7, 3, 4}, {40, 33, 33, 40}, {9, 140, 9, 140}};
+
+TEST_P(CudaWiredReadTest, ReadsWhatTheCpuReads) {
+  ForEachModel([](auto m) {
+    using M = decltype(m);
+    for (const TileGrid& grid : kGrids) {
+      for (const bool differ : {false, true}) {
+        SCOPED_TRACE(::testing::Message() << M::kName << ' ' << grid.rows << " x " << grid.cols << ' ' << differ);
+        Reading<M> reading(grid, 3, differ, differ);
+        const auto found = reading.OnTheGpu();
+        ExpectNear(found.partial, reading.OnCpu(), kPromised);
+        for (const double residual : found.residual) EXPECT_LE(residual, cuda::kWiredReadTolerance);
+        std::vector<double> by_v(reading.v.size());
+        ReadThroughWiresGradient(M::kName, {reading.columns.View(), grid, reading.v.data(), 3}, reading.wires,
+                                 reading.grad.data(), by_v.data());
+        ExpectNear(found.v, by_v, kPromised);
+      }
+    }
+  });
+}
+
+TEST_P(CudaWiredReadTest, GradientsAreThoseOfFiniteDifferences) {
+  ForEachModel([](auto m) {
+    using M = decltype(m);
+    SCOPED_TRACE(M::kName);
+    Reading<M> reading({7, 6, 5, 4}, 3, false, true);
+    const auto found = reading.OnTheGpu();
+    // The square of a relative step of 1e-3, and potentials to 1e-10 over such a step.
+    for (const size_t cell : {size_t{0}, size_t{7}, size_t{19}, size_t{45}, size_t{79}}) {
+      EXPECT_NEAR(found.g[cell], reading.Difference(&reading.columns.g64[cell]), 1e-5 * LargestOf(found.g)) << cell;
+    }
+    double* const ohm[] = {&reading.wires.word, &reading.wires.bit, &reading.wires.source, &reading.wires.load};
+    for (size_t k = 0; k < 4; ++k) {
+      EXPECT_NEAR(found.wires[k], reading.Difference(ohm[k]), 1e-4 * LargestOf(found.wires)) << k;
+    }
+  });
+}
+
+TEST_P(CudaWiredReadTest, ManyCircuitsTakeSeveralLaunches) {
+  const TileGrid grid{3, 2, 2, 2};
+  Reading<DataDriven> many(grid, 3000, false, false);
+  const auto found = many.OnTheGpu();
+  ExpectNear(found.partial, many.OnCpu(), kPromised);
+  // The gradient by conductances is a sum over inputs, and so over launches.
+  std::vector<double> by_g(found.g.size());
+  for (const int64_t first : {0, 1000, 2000}) {
+    Reading<DataDriven> part(grid, 1000, false, false);
+    for (int64_t b = 0; b < 1000; ++b) {
+      for (int64_t i = 0; i < grid.rows; ++i) {
+        part.v[static_cast<size_t>(i * 1000 + b)] = many.v[static_cast<size_t>(i * 3000 + first + b)];
+      }
+      for (int64_t k = 0; k < grid.down() * grid.cols; ++k) {
+        const int64_t down = k / grid.cols, j = k % grid.cols;
+        part.grad[static_cast<size_t>((down * 1000 + b) * grid.cols + j)] =
+            many.grad[static_cast<size_t>((down * 3000 + first + b) * grid.cols + j)];
+      }
+    }
+    const auto one = part.OnTheGpu();
+    for (size_t k = 0; k < by_g.size(); ++k) by_g[k] += one.g[k];
+  }
+  ExpectNear(found.g, by_g, 1e-12);  // the same 3000 numbers in another order
+}
+
+TEST_P(CudaWiredReadTest, NothingToReadGivesNothing) {
+  const auto found = Reading<Vteam>({3, 2, 2, 2}, 0, false, false).OnTheGpu();
+  EXPECT_TRUE(found.partial.empty());
+  EXPECT_EQ(found.g, std::vector<double>(8, 0));
+  EXPECT_EQ(found.wires, std::vector<double>(4, 0));
+}
+
+TEST_P(CudaWiredReadTest, WhatIsNotSolvedIsToldByTheResidual) {
+  Reading<StanfordPku> reading({4, 4, 4, 4}, 2, false, false);
+  reading.v[1] = std::numeric_limits<double>::quiet_NaN();  // of the second input
+  const auto found = reading.OnTheGpu();
+  EXPECT_LE(found.residual[0], cuda::kWiredReadTolerance);
+  EXPECT_FALSE(found.residual[1] <= cuda::kWiredReadTolerance);
+}
+
+TEST_P(CudaWiredReadTest, ErrorsNameTheArgument) {
+  const auto message = [](const auto& change) {
+    Reading<Vteam> reading({2, 3, 2, 3}, 1, true, false);
+    change(reading);
+    return ErrorOf([&] { reading.OnTheGpu(); });
+  };
+  EXPECT_EQ(message([](auto& r) { r.wires.load = -1; }), "[read_through_wires] load (-1 ohm) must be in [0, 1e+12]");
+  EXPECT_EQ(message([](auto& r) { r.columns.Share("r_on", -1); }),
+            "[read_through_wires] r_on (-1 ohm) must be finite and above 0");
+  EXPECT_EQ(ErrorOf([] { cuda::ReadThroughWires("X", {}, {}, nullptr, nullptr, nullptr, nullptr); }).substr(0, 38),
+            "[read_through_wires] model ('X') must ");
+}
+
+MT_GPU_SUITE(CudaWiredReadTest);
+
+}  // namespace
+}  // namespace memtorch
