@@ -13,6 +13,7 @@
 #include "bindings/arrays.h"
 #include "bindings/place.h"
 #include "engine/cuda/simulate.h"
+#include "engine/cuda/wired_read.h"
 #include "engine/devices/models.h"
 #include "engine/nonlinear_read.h"
 #include "engine/program.h"
@@ -313,13 +314,18 @@ void BindReadShape(const std::string& model, const nb::list& params, const Flat<
   ReadShape(model, columns.view(), v.data(), n, shape.data(), slope ? slope->data() : nullptr);
 }
 
-// The arguments that reads of tiles have in common. `partial`: their currents, or the gradients of these.
-template <class Array>
-NonlinearRead TilesOf(const char* op, const Columns& columns, const std::vector<int64_t>& grid,
-                      const Flat<const double>& v, const Array& partial) {
+TileGrid GridOf(const char* op, const std::vector<int64_t>& grid) {
   if (grid.size() != 4) Invalid(op, "grid must hold rows, columns, tile_rows, tile_columns");
-  NonlinearRead read{columns.view(), {grid[0], grid[1], grid[2], grid[3]}, v.data(), 0};
-  CheckGrid(op, read.grid);
+  const TileGrid tiles{grid[0], grid[1], grid[2], grid[3]};
+  CheckGrid(op, tiles);
+  return tiles;
+}
+
+// The arguments that reads of tiles have in common. `partial`: their currents, or the gradients of these.
+template <class Volts, class Array>
+NonlinearRead TilesOf(const char* op, const Columns& columns, const std::vector<int64_t>& grid, const Volts& v,
+                      const Array& partial) {
+  NonlinearRead read{columns.view(), GridOf(op, grid), v.data(), 0};
   if (v.ndim() != 2 || static_cast<int64_t>(v.shape(0)) != read.grid.rows) {
     Invalid(op, "v must have shape [", read.grid.rows, ", inputs]");
   }
@@ -328,10 +334,9 @@ NonlinearRead TilesOf(const char* op, const Columns& columns, const std::vector<
   return read;
 }
 
-using OptionalFlat = std::optional<Flat<double>>;
-
 // Null for None.
-double* DataOf(const char* op, const char* name, const OptionalFlat& array, int64_t size) {
+template <class Array>
+double* DataOf(const char* op, const char* name, const std::optional<Array>& array, int64_t size) {
   if (!array) return nullptr;
   CheckSize(op, name, *array, size);
   return array->data();
@@ -350,7 +355,7 @@ void BindReadNonlinear(const std::string& model, const nb::list& params, const A
 void BindReadNonlinearGradient(const std::string& model, const nb::list& params, const AnyFlat& g,
                                const std::vector<int64_t>& grid, const Flat<const double>& v,
                                const Flat<const double>& partial_grad, const Flat<double>& v_grad,
-                               const OptionalFlat& g_grad) {
+                               const std::optional<Flat<double>>& g_grad) {
   const char* op = "read_nonlinear_gradient";
   Columns columns(op, model, params, static_cast<int64_t>(g.size()));
   columns.SetConductances(g);
@@ -361,33 +366,58 @@ void BindReadNonlinearGradient(const std::string& model, const nb::list& params,
   ReadNonlinearGradient(model, read, partial_grad.data(), v_grad.data(), by_g);
 }
 
-void BindReadThroughWires(const std::string& model, const nb::list& params, const AnyFlat& g,
+using OptionalPlaced = std::optional<Placed<double>>;
+
+// Residual [tiles, inputs] of a read through wires on a GPU, which leaves it to the caller to look.
+double* ResidualOf(const char* op, const NonlinearRead& read, const OptionalPlaced& residual) {
+  if (!residual) Invalid(op, "residual must be given on a GPU");
+  return DataOf(op, "residual", residual, read.grid.tiles() * read.inputs);
+}
+
+int64_t BindWiredReadWorkspace(const std::vector<int64_t>& grid, int64_t inputs) {
+  return cuda::WiredReadWorkspaceBytes(GridOf("read_through_wires", grid), inputs);
+}
+
+void BindReadThroughWires(const std::string& model, const nb::list& params, const AnyPlaced& g,
                           const std::vector<int64_t>& grid, const std::vector<double>& wires,
-                          const Flat<const double>& v, const Flat<double>& partial) {
+                          const Placed<const double>& v, const Placed<double>& partial, const OptionalPlaced& residual,
+                          const std::optional<Placed<uint8_t>>& workspace) {
   const char* op = "read_through_wires";
   Columns columns(op, model, params, static_cast<int64_t>(g.size()));
   columns.SetConductances(g);
+  columns.place().AddAll(v, partial, residual, workspace);
   const NonlinearRead read = TilesOf(op, columns, grid, v, partial);
   const Wires ohm = WiresOf(op, wires);
-  nb::gil_scoped_release unlocked;
-  ReadThroughWires(model, read, ohm, partial.data());
+  columns.place().Run(
+      [&](void* stream) {
+        void* memory = WorkspaceOf(op, workspace, cuda::WiredReadWorkspaceBytes(read.grid, read.inputs));
+        cuda::ReadThroughWires(model, read, ohm, partial.data(), ResidualOf(op, read, residual), memory, stream);
+      },
+      [&] { ReadThroughWires(model, read, ohm, partial.data()); });
 }
 
-void BindReadThroughWiresGradient(const std::string& model, const nb::list& params, const AnyFlat& g,
+void BindReadThroughWiresGradient(const std::string& model, const nb::list& params, const AnyPlaced& g,
                                   const std::vector<int64_t>& grid, const std::vector<double>& wires,
-                                  const Flat<const double>& v, const Flat<const double>& partial_grad,
-                                  const OptionalFlat& v_grad, const OptionalFlat& g_grad,
-                                  const OptionalFlat& wires_grad) {
+                                  const Placed<const double>& v, const Placed<const double>& partial_grad,
+                                  const OptionalPlaced& v_grad, const OptionalPlaced& g_grad,
+                                  const OptionalPlaced& wires_grad, const OptionalPlaced& residual,
+                                  const std::optional<Placed<uint8_t>>& workspace) {
   const char* op = "read_through_wires_gradient";
   Columns columns(op, model, params, static_cast<int64_t>(g.size()));
   columns.SetConductances(g);
+  columns.place().AddAll(v, partial_grad, v_grad, g_grad, wires_grad, residual, workspace);
   const NonlinearRead read = TilesOf(op, columns, grid, v, partial_grad);
   const Wires ohm = WiresOf(op, wires);
   const WiredGradients gradients{DataOf(op, "v_grad", v_grad, static_cast<int64_t>(v.size())),
                                  DataOf(op, "g_grad", g_grad, read.devices.size),
                                  DataOf(op, "wires_grad", wires_grad, 4)};
-  nb::gil_scoped_release unlocked;
-  ReadThroughWiresGradient(model, read, ohm, partial_grad.data(), gradients);
+  columns.place().Run(
+      [&](void* stream) {
+        void* memory = WorkspaceOf(op, workspace, cuda::WiredReadWorkspaceBytes(read.grid, read.inputs));
+        cuda::ReadThroughWiresGradient(model, read, ohm, partial_grad.data(), gradients, ResidualOf(op, read, residual),
+                                       memory, stream);
+      },
+      [&] { ReadThroughWiresGradient(model, read, ohm, partial_grad.data(), gradients); });
 }
 
 void BindReadSimulated(const std::string& model, const nb::list& params, const StateArrays& state, const AnyFlat& g,
@@ -418,13 +448,19 @@ void BindReads(nb::module_& m) {
   m.def("read_nonlinear_gradient", &BindReadNonlinearGradient, "model"_a, "params"_a, "g"_a.noconvert(), "grid"_a,
         "v"_a, "partial_grad"_a, "v_grad"_a.noconvert(), "g_grad"_a.noconvert() = nb::none(),
         "The derivative of read_nonlinear by v, and by g [cells].");
-  m.def("read_through_wires", &BindReadThroughWires, "model"_a, "params"_a, "g"_a.noconvert(), "grid"_a, "wires"_a,
-        "v"_a, "partial"_a.noconvert(),
-        "The same through resistive wires, ohm: word, bit, source, load. RuntimeError where a tile is not solved.");
+  m.def(
+      "read_through_wires", &BindReadThroughWires, "model"_a, "params"_a, "g"_a.noconvert(), "grid"_a, "wires"_a, "v"_a,
+      "partial"_a.noconvert(), "residual"_a.noconvert() = nb::none(), "workspace"_a.noconvert() = nb::none(),
+      "The same through resistive wires, ohm: word, bit, source, load. RuntimeError where a tile is not solved; a GPU, "
+      "which is not waited for, leaves it to the caller to look at the residual [tiles, inputs], and needs a "
+      "workspace.");
   m.def("read_through_wires_gradient", &BindReadThroughWiresGradient, "model"_a, "params"_a, "g"_a.noconvert(),
         "grid"_a, "wires"_a, "v"_a, "partial_grad"_a, "v_grad"_a.noconvert() = nb::none(),
         "g_grad"_a.noconvert() = nb::none(), "wires_grad"_a.noconvert() = nb::none(),
+        "residual"_a.noconvert() = nb::none(), "workspace"_a.noconvert() = nb::none(),
         "The derivative of read_through_wires by v, g [cells] and wires [4]; None: not wanted.");
+  m.def("wired_read_workspace", &BindWiredReadWorkspace, "grid"_a, "inputs"_a,
+        "Bytes of the workspace that read_through_wires and its derivative need on a GPU.");
   m.def("read_simulated", &BindReadSimulated, "model"_a, "params"_a, "state"_a.noconvert(), "g"_a.noconvert(), "dt"_a,
         "grid"_a, "v"_a, "partial"_a.noconvert(), "seed"_a = 0, "wires"_a = std::vector<double>(),
         "stuck"_a.noconvert() = nb::none(),

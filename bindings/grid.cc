@@ -1,7 +1,6 @@
 // Crossbars with resistive wires.
 
 #include "engine/cuda/grid.h"
-#include "engine/cuda/nodes.h"
 
 #include <nanobind/stl/optional.h>
 
@@ -11,6 +10,7 @@
 
 #include "bindings/arrays.h"
 #include "bindings/place.h"
+#include "engine/cuda/nodes.h"
 #include "engine/grid/branches.h"
 #include "engine/grid/nodes.h"
 #include "engine/grid/solver.h"
@@ -54,10 +54,7 @@ class Solvers {
     const MatrixView<const double> devices{g.data(), rows_, cols_, cols_};
     place.Run(
         [&](void* stream) {
-          const int64_t needed = NodesWorkspace(vectors, steepness == 0);
-          const int64_t given = workspace ? static_cast<int64_t>(workspace->size()) : 0;
-          if (given < needed) Invalid(op, "workspace must hold ", needed, " bytes, got ", given);
-          void* memory = workspace ? workspace->data() : nullptr;
+          void* memory = WorkspaceOf(op, workspace, NodesWorkspace(vectors, steepness == 0));
           if (steepness == 0) {
             cuda::SolveNodes(devices, wires_, sources, options, nodes, memory, stream);
           } else {

@@ -22,7 +22,7 @@ class Place {
   // arrays and vectors of arrays.
   template <class... Arrays>
   explicit Place(const char* op, const Arrays&... arrays) : op_(op) {
-    (Add(arrays), ...);
+    AddAll(arrays...);
   }
 
   template <class... Properties>
@@ -45,6 +45,10 @@ class Place {
   template <class T>
   void Add(const std::vector<T>& arrays) {
     for (const T& array : arrays) Add(array);
+  }
+  template <class... Arrays>
+  void AddAll(const Arrays&... arrays) {
+    (Add(arrays), ...);
   }
 
   // on_gpu(stream) with the arrays' GPU current, or on_cpu(); without the GIL.
@@ -71,6 +75,14 @@ class Place {
   int device_ = kCpu;
   bool known_ = false;
 };
+
+// The scratch memory of a call on a GPU. Throws std::invalid_argument unless it holds the bytes that are needed.
+template <class Array>
+void* WorkspaceOf(const char* op, const std::optional<Array>& workspace, int64_t needed) {
+  const int64_t given = workspace ? static_cast<int64_t>(workspace->nbytes()) : 0;
+  if (given < needed) Invalid(op, "workspace must hold ", needed, " bytes, got ", given);
+  return workspace ? workspace->data() : nullptr;
+}
 
 }  // namespace memtorch
 

@@ -84,6 +84,7 @@ class WiredTile {
     GridSources sources;
     sources.word = {volts.data(), 1, rows_, rows_};
     NodeOptions options;
+    options.tolerance = kWiredReadTolerance;
     options.warm = warm;
     const DeviceCurve curve = [this](int64_t row, const double* v, double* current, double* slope) {
       Shapes(row, v, current, slope);
@@ -133,7 +134,8 @@ class WiredTile {
     GridSources sources;
     sources.word = {grounded.data(), 1, rows_, rows_};
     sources.bit = {volts.data(), 1, cols_, cols_};
-    SolveNodes({slope_.data(), rows_, cols_, cols_}, wires_, sources, {}, {word_.data(), bit_.data()});
+    SolveNodes({slope_.data(), rows_, cols_, cols_}, wires_, sources, {kWiredReadTolerance},
+               {word_.data(), bit_.data()});
     for (size_t k = 0; k < word_.size(); ++k) v_[k] = scale * (bit_[k] - word_[k]);
     if (by_g != nullptr) {
       for (size_t k = 0; k < v_.size(); ++k) by_g[k] += shape_[k] * v_[k];

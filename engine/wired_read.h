@@ -3,7 +3,7 @@
 // As nonlinear_read.h, but every tile is a circuit of its own, padding cells included: their word lines are at 0 V,
 // their bit lines grounded. Newton's method solves it for every input vector (engine/grid/nodes.h). All functions throw
 // std::invalid_argument as those there, and std::runtime_error, naming the residual, where Kirchhoff's law is not met
-// to 1e-10 of the largest device current; no device has moved then. Lines are driven and sensed at one end only.
+// to kWiredReadTolerance; no device has moved then. Lines are driven and sensed at one end only.
 #ifndef MEMTORCH_ENGINE_WIRED_READ_H_
 #define MEMTORCH_ENGINE_WIRED_READ_H_
 
@@ -13,6 +13,9 @@
 #include "engine/nonlinear_read.h"
 
 namespace memtorch {
+
+// What is left of Kirchhoff's law, in parts of the largest device current.
+constexpr double kWiredReadTolerance = 1e-10;
 
 // partial: the currents into the senses.
 void ReadThroughWires(const std::string& model, const NonlinearRead& read, const Wires& wires, double* partial);

@@ -74,7 +74,7 @@ void ReadThroughWires(const std::string&, const NonlinearRead&, const Wires&, do
   Refuse("read_through_wires");
 }
 void ReadThroughWiresGradient(const std::string&, const NonlinearRead&, const Wires&, const double*,
-                              const WiredReadGradients&, double*, void*, void*) {
+                              const WiredGradients&, double*, void*, void*) {
   Refuse("read_through_wires_gradient");
 }
 

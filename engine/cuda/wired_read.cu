@@ -6,7 +6,7 @@
 #include "engine/cuda/node_blocks.h"
 #include "engine/cuda/wired_read.h"
 #include "engine/devices/models.h"
-#include "engine/simulate_checks.h"
+#include "engine/nonlinear_read_checks.h"
 
 namespace memtorch::cuda {
 namespace {
@@ -113,8 +113,8 @@ struct SolveTile {
   }
 };
 
-// What the gradient by the senses' currents means, for a circuit that SolveTile has left: engine/wired_read on the CPU
-// says why.
+// What the gradient by the senses' currents means, for a circuit that SolveTile has left: WiredTile::AddGradient on the
+// CPU says why.
 struct SolveAdjoint {
   Circuits circuits;
   const double* partial_grad;
@@ -257,18 +257,11 @@ int64_t LaunchSize(const TileGrid& grid, int64_t inputs) {
 
 template <class M>
 void Check(const char* op, const NonlinearRead& read, const Wires& wires) {
-  CheckGrid(op, read.grid);
-  CheckParamColumns<M>(op, read.devices);
+  CheckReadShape<M>(op, read);
   CheckSharedParams<M>(op, read.devices);
-  if (read.devices.size != read.grid.cells()) {
-    Invalid(op, "devices (", read.devices.size, ") must be the ", read.grid.cells(), " cells of the tiles");
-  }
-  if ((read.devices.g.f32 == nullptr) == (read.devices.g.f64 == nullptr)) {
-    Invalid(op, "g must be either a float32 or a float64 column");
-  }
-  if (read.inputs < 0) Invalid(op, "inputs (", read.inputs, ") must be at least 0");
   CheckNodeCount(op, read.grid.tile_rows, read.grid.tile_cols);
   CheckWires(op, wires);
+  if (wires.drive_both || wires.sense_both) Invalid(op, "wires must be driven and sensed at one end");
 }
 
 // Solves all circuits, some at a time: then(circuits, count) for each of these launches.
@@ -311,7 +304,7 @@ void ReadThroughWires(const std::string& model, const NonlinearRead& read, const
 }
 
 void ReadThroughWiresGradient(const std::string& model, const NonlinearRead& read, const Wires& wires,
-                              const double* partial_grad, const WiredReadGradients& gradients, double* residual,
+                              const double* partial_grad, const WiredGradients& gradients, double* residual,
                               void* workspace, void* stream) {
   const char* op = "read_through_wires_gradient";
   const TileGrid& grid = read.grid;

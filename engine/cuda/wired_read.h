@@ -1,5 +1,4 @@
-// Reading crossbars of non-linear devices through resistive wires, on a GPU: each tile is a circuit of its own, which one
-// block of threads solves for one input vector (nodes.h).
+// wired_read.h on a GPU: one block of threads solves the circuit of one tile for one input vector (cuda/nodes.h).
 //
 // Arrays are memory of the current CUDA device; parameters that all devices share (stride 0) are the host's. Work is
 // queued on `stream`, a cudaStream_t, and not waited for: where Kirchhoff's law is not met is told by residual
@@ -9,21 +8,9 @@
 #ifndef MEMTORCH_ENGINE_CUDA_WIRED_READ_H_
 #define MEMTORCH_ENGINE_CUDA_WIRED_READ_H_
 
-#include <string>
-
-#include "engine/grid/grid.h"
-#include "engine/nonlinear_read.h"
+#include "engine/wired_read.h"
 
 namespace memtorch::cuda {
-
-constexpr double kWiredReadTolerance = 1e-10;
-
-// Derivatives, each null where it is not wanted.
-struct WiredReadGradients {
-  double* v = nullptr;      // [rows, inputs]
-  double* g = nullptr;      // [cells], padding included
-  double* wires = nullptr;  // [4]: of the resistances word, bit, source, load
-};
 
 // Bytes of scratch memory that the functions need.
 int64_t WiredReadWorkspaceBytes(const TileGrid& grid, int64_t inputs);
@@ -35,7 +22,7 @@ void ReadThroughWires(const std::string& model, const NonlinearRead& read, const
 // The circuits are solved again, and then the linear ones of the devices' slopes at the solution, driven from the
 // senses.
 void ReadThroughWiresGradient(const std::string& model, const NonlinearRead& read, const Wires& wires,
-                              const double* partial_grad, const WiredReadGradients& gradients, double* residual,
+                              const double* partial_grad, const WiredGradients& gradients, double* residual,
                               void* workspace, void* stream);
 
 }  // namespace memtorch::cuda

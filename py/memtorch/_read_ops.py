@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from memtorch import _engine
-from memtorch._ops import engine_threads
+from memtorch._ops import engine_threads, on_gpu, placed, workspace
 
 __all__ = ["read_nonlinear", "read_shape", "read_through_wires", "solve_curves"]
 
@@ -28,6 +28,38 @@ __all__ = ["read_nonlinear", "read_shape", "read_through_wires", "solve_curves"]
 def _columns(params: list[Tensor]) -> list[Any]:
     """Parameters as the engine takes them: one element is a number that all devices share."""
     return [p.item() if p.numel() == 1 else p.detach().cpu().contiguous().view(-1) for p in params]
+
+
+# What Kirchhoff's law may lack in a read through wires, in parts of the largest device current (engine/wired_read.h).
+_WIRED_TOLERANCE = 1e-10
+
+
+def _wired_arguments(
+    v: Tensor, g: Tensor, params: list[Tensor], model: str, grid: list[int], wires: Tensor
+) -> tuple[Any, ...]:
+    """What the reads through wires take first, where ``v`` is."""
+    volts = placed(v.detach().to(torch.float64).t())
+    columns = [p.item() if p.numel() == 1 else placed(p).to(volts.device).view(-1) for p in params]
+    return model, columns, placed(g).to(volts.device).view(-1), grid, wires.tolist(), volts
+
+
+def _read_wired(read: Callable[..., None], grid: list[int], volts: Tensor, *arguments: Any) -> None:
+    """Calls ``read`` with scratch memory where a GPU needs it, and looks there whether all circuits were solved.
+
+    This waits for the GPU.
+    """
+    engine_threads()
+    if not on_gpu(volts):
+        read(*arguments)
+        return
+    inputs = volts.shape[1]
+    tiles = -(-grid[0] // grid[2]) * -(-grid[1] // grid[3])
+    residual = volts.new_empty(tiles * inputs)
+    read(*arguments, residual=residual, workspace=workspace(_engine.wired_read_workspace(grid, inputs), volts))
+    if not bool((residual <= _WIRED_TOLERANCE).all()):
+        raise RuntimeError(
+            f"[read_through_wires] residual ({residual.max().item():g}) must be at most {_WIRED_TOLERANCE:g}"
+        )
 
 
 def _volts(v: Tensor) -> Tensor:
@@ -170,14 +202,13 @@ def read_through_wires(
         As ``read_nonlinear``.
 
     Raises:
-        InvalidArgument: Voltages, conductances or resistances out of range.
+        InvalidArgument: Resistances out of range; on the CPU, voltages or conductances, for which a GPU does not look.
         RuntimeError: Newton's method leaves more than 1e-10 of the largest device current at a node.
     """
-    partial = torch.empty((-(-grid[0] // grid[2]), v.shape[0], grid[1]), dtype=torch.float64)
-    engine_threads()
-    volts = _volts(v).t().contiguous()
-    cells = g.detach().cpu().contiguous().view(-1)
-    _engine.read_through_wires(model, _columns(params), cells, grid, wires.tolist(), volts, partial)
+    arguments = _wired_arguments(v, g, params, model, grid, wires)
+    volts = arguments[-1]
+    partial = volts.new_empty(-(-grid[0] // grid[2]), v.shape[0], grid[1])
+    _read_wired(_engine.read_through_wires, grid, volts, *arguments, partial)
     return partial.to(v.device, v.dtype)
 
 
@@ -201,13 +232,13 @@ def read_through_wires_gradient(
 
     The circuit is solved again, then one linear circuit for each input.
     """
-    volts = _volts(v).t().contiguous()
+    arguments = _wired_arguments(v, g, params, model, grid, wires)
+    volts = arguments[-1]
     given = (volts, g, wires)
-    found = [torch.empty(x.shape if want else 0, dtype=torch.float64) for x, want in zip(given, wanted, strict=True)]
-    engine_threads()
-    arguments = (model, _columns(params), g.detach().cpu().contiguous().view(-1), grid, wires.tolist(), volts)
+    found = [volts.new_empty(x.shape if want else 0) for x, want in zip(given, wanted, strict=True)]
     flat = (x.view(-1) if want else None for x, want in zip(found, wanted, strict=True))
-    _engine.read_through_wires_gradient(*arguments, _volts(grad).contiguous(), *flat)
+    upstream = placed(grad).to(volts.device, torch.float64)
+    _read_wired(_engine.read_through_wires_gradient, grid, volts, *arguments, upstream, *flat)
     v_grad, *others = found
     by = (v_grad.t().contiguous() if wanted[0] else v_grad, *others)
     v_grad, g_grad, wires_grad = (x.to(like.device, like.dtype) for x, like in zip(by, (v, g, wires), strict=True))
