@@ -17,9 +17,7 @@ inline void CheckVoltsShape(const char* op, const char* name, const MatrixView<c
 
 inline void CheckNodeShapes(const char* op, int64_t rows, int64_t cols, const Wires& wires, const GridSources& sources,
                             const NodeOptions& options) {
-  if (rows < 1) Invalid(op, "rows (", rows, ") must be at least 1");
-  if (cols < 1) Invalid(op, "cols (", cols, ") must be at least 1");
-  CheckWires(op, wires);
+  CheckGridShape(op, rows, cols, wires);
   CheckVoltsShape(op, "word", sources.word, sources.word.rows, rows);
   if (sources.bit.data != nullptr) CheckVoltsShape(op, "bit", sources.bit, sources.word.rows, cols);
   if (!(options.tolerance > 0)) Invalid(op, "tolerance (", options.tolerance, ") must be above 0");

@@ -203,14 +203,19 @@ def read_nonlinear(model: str, params: list, g: Annotated[NDArray | Tensor, dict
 def read_nonlinear_gradient(model: str, params: list, g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], grid: Sequence[int], v: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], partial_grad: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], v_grad: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')], g_grad: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')] | None = None) -> None:
     """The derivative of read_nonlinear by v, and by g [cells]."""
 
-def read_through_wires(model: str, params: list, g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], grid: Sequence[int], wires: Sequence[float], v: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], partial: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]) -> None:
+def read_through_wires(model: str, params: list, g: Annotated[NDArray | Tensor, dict(order='C')], grid: Sequence[int], wires: Sequence[float], v: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', writable=False)], partial: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')], residual: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')] | None = None, workspace: Annotated[NDArray[numpy.uint8] | Tensor, dict(order='C')] | None = None) -> None:
     """
-    The same through resistive wires, ohm: word, bit, source, load. RuntimeError where a tile is not solved.
+    The same through resistive wires, ohm: word, bit, source, load. RuntimeError where a tile is not solved; a GPU, which is not waited for, leaves it to the caller to look at the residual [tiles, inputs], and needs a workspace.
     """
 
-def read_through_wires_gradient(model: str, params: list, g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], grid: Sequence[int], wires: Sequence[float], v: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], partial_grad: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], v_grad: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')] | None = None, g_grad: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')] | None = None, wires_grad: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')] | None = None) -> None:
+def read_through_wires_gradient(model: str, params: list, g: Annotated[NDArray | Tensor, dict(order='C')], grid: Sequence[int], wires: Sequence[float], v: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', writable=False)], partial_grad: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', writable=False)], v_grad: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')] | None = None, g_grad: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')] | None = None, wires_grad: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')] | None = None, residual: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')] | None = None, workspace: Annotated[NDArray[numpy.uint8] | Tensor, dict(order='C')] | None = None) -> None:
     """
     The derivative of read_through_wires by v, g [cells] and wires [4]; None: not wanted.
+    """
+
+def wired_read_workspace(grid: Sequence[int], inputs: int) -> int:
+    """
+    Bytes of the workspace that read_through_wires and its derivative need on a GPU.
     """
 
 def read_simulated(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]], g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], dt: float, grid: Sequence[int], v: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], partial: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')], seed: int = 0, wires: Sequence[float] = [], stuck: Annotated[NDArray | Tensor, dict(order='C', device='cpu')] | None = None) -> None:

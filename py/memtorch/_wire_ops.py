@@ -179,7 +179,7 @@ def _effective_backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]
 effective_conductances.register_autograd(_effective_backward, setup_context=_keep_inputs)
 
 
-def _solves(solver: _engine.GridSolver, *arguments: Tensor, **options: Any) -> bool:
+def _solves(solver: _engine.GridSolver, *arguments: Any, **options: Any) -> bool:
     """Whether ``solver.solve_nodes(*arguments, **options)`` meets a tolerance. This waits for a GPU."""
     residual = arguments[-1]
     memory = None
