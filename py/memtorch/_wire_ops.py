@@ -181,6 +181,7 @@ effective_conductances.register_autograd(_effective_backward, setup_context=_kee
 
 def _solves(solver: _engine.GridSolver, *arguments: Any, **options: Any) -> bool:
     """Whether ``solver.solve_nodes(*arguments, **options)`` meets a tolerance. This waits for a GPU."""
+    solve: Callable[..., None] = solver.solve_nodes
     residual = arguments[-1]
     memory = None
     if _ops.on_gpu(residual):
@@ -188,7 +189,7 @@ def _solves(solver: _engine.GridSolver, *arguments: Any, **options: Any) -> bool
     engine_threads()
     for tolerance in _TOLERANCES:
         try:
-            solver.solve_nodes(*arguments, tolerance=tolerance, workspace=memory, **options)
+            solve(*arguments, tolerance=tolerance, workspace=memory, **options)
         except RuntimeError:
             if memory is None:
                 continue
