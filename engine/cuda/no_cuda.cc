@@ -3,9 +3,9 @@
 #include <stdexcept>
 
 #include "engine/cuda/grid.h"
+#include "engine/cuda/nodes.h"
 #include "engine/cuda/nonlinear_read.h"
 #include "engine/cuda/program.h"
-#include "engine/cuda/nodes.h"
 #include "engine/cuda/quantize.h"
 #include "engine/cuda/random.h"
 #include "engine/cuda/read.h"
