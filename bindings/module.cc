@@ -16,8 +16,10 @@ void BindCuda(nb::module_& m);
 void BindCurves(nb::module_& m);
 void BindDevices(nb::module_& m);
 void BindGrid(nb::module_& m);
+void BindProgramming(nb::module_& m);
 void BindQuantize(nb::module_& m);
 void BindRandom(nb::module_& m);
+void BindReads(nb::module_& m);
 void BindTiles(nb::module_& m);
 void BindWindows(nb::module_& m);
 
@@ -64,6 +66,8 @@ NB_MODULE(_engine, m) {
   memtorch::BindCuda(m);
   memtorch::BindCurves(m);
   memtorch::BindDevices(m);
+  memtorch::BindProgramming(m);
+  memtorch::BindReads(m);
   memtorch::BindGrid(m);
   memtorch::BindQuantize(m);
   memtorch::BindRandom(m);

@@ -66,6 +66,14 @@ class Place {
     }
   }
 
+  // on_cpu() for what is not computed on a GPU; `what` names it. Throws std::invalid_argument if arrays are there.
+  template <class OnCpu>
+  void RunOnCpu(const char* what, const OnCpu& on_cpu) const {
+    if (device_ != kCpu) Invalid(op_, "arrays (", Name(device_), ") must be on the CPU for ", what);
+    nb::gil_scoped_release unlocked;
+    on_cpu();
+  }
+
  private:
   static constexpr int kCpu = -1;
 

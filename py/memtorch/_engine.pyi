@@ -185,22 +185,25 @@ class ProgramOptions:
     @first_device.setter
     def first_device(self, arg: int, /) -> None: ...
 
-def program(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]], g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], shape: tuple[int, int, int], target: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], selected: Annotated[NDArray[numpy.bool_] | Tensor, dict(order='C', device='cpu', writable=False)], pulses: Annotated[NDArray[numpy.int64] | Tensor, dict(order='C', device='cpu')], error: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')], outcome: Annotated[NDArray[numpy.uint8] | Tensor, dict(order='C', device='cpu')], forced: Annotated[NDArray[numpy.int64] | Tensor, dict(order='C', device='cpu')], options: ProgramOptions, stuck: Annotated[NDArray | Tensor, dict(order='C', device='cpu')] | None = None) -> None:
+def program(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')]], g: Annotated[NDArray | Tensor, dict(order='C')], shape: tuple[int, int, int], target: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', writable=False)], selected: Annotated[NDArray[numpy.bool_] | Tensor, dict(order='C', writable=False)], pulses: Annotated[NDArray[numpy.int64] | Tensor, dict(order='C')], error: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')], outcome: Annotated[NDArray[numpy.uint8] | Tensor, dict(order='C')], forced: Annotated[NDArray[numpy.int64] | Tensor, dict(order='C')], options: ProgramOptions, stuck: Annotated[NDArray | Tensor, dict(order='C')] | None = None, workspace: Annotated[NDArray[numpy.uint8] | Tensor, dict(order='C')] | None = None) -> None:
     """
-    Programs the selected [size] devices, cells of tiles of shape (tiles, rows, columns), to target [size], siemens, by pulses. Of the report [size] the selected are written; outcome: 1 converged, 2 pulse limit, 3 timeout, 4 faulty, 5 disturbed.
+    Programs the selected [size] devices, cells of tiles of shape (tiles, rows, columns), to target [size], siemens, by pulses. Of the report [size] the selected are written; outcome: 1 converged, 2 pulse limit, 3 timeout, 4 faulty, 5 disturbed. A GPU needs a workspace, and solves no voltages.
     """
 
-def read_shape(model: str, params: list, v: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], shape: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')], slope: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')] | None = None) -> None:
+def program_workspace() -> int:
+    """Bytes of the workspace that program needs on a GPU."""
+
+def read_shape(model: str, params: list, v: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', writable=False)], shape: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')], slope: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')] | None = None) -> None:
     """
     Shapes (V) of voltages [n]: the current of a device is its shape times its conductance. Slope: the derivative.
     """
 
-def read_nonlinear(model: str, params: list, g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], grid: Sequence[int], v: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], partial: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]) -> None:
+def read_nonlinear(model: str, params: list, g: Annotated[NDArray | Tensor, dict(order='C')], grid: Sequence[int], v: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', writable=False)], partial: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')]) -> None:
     """
     Currents partial [tiles down, inputs, columns] of tiles g at voltages v [rows, inputs], each device with its own I-V curve. grid: rows, columns, tile_rows, tile_columns.
     """
 
-def read_nonlinear_gradient(model: str, params: list, g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], grid: Sequence[int], v: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], partial_grad: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], v_grad: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')], g_grad: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')] | None = None) -> None:
+def read_nonlinear_gradient(model: str, params: list, g: Annotated[NDArray | Tensor, dict(order='C')], grid: Sequence[int], v: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', writable=False)], partial_grad: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', writable=False)], v_grad: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')], g_grad: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')] | None = None) -> None:
     """The derivative of read_nonlinear by v, and by g [cells]."""
 
 def read_through_wires(model: str, params: list, g: Annotated[NDArray | Tensor, dict(order='C')], grid: Sequence[int], wires: Sequence[float], v: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', writable=False)], partial: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')], residual: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')] | None = None, workspace: Annotated[NDArray[numpy.uint8] | Tensor, dict(order='C')] | None = None) -> None:
@@ -218,7 +221,7 @@ def wired_read_workspace(grid: Sequence[int], inputs: int) -> int:
     Bytes of the workspace that read_through_wires and its derivative need on a GPU.
     """
 
-def read_simulated(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]], g: Annotated[NDArray | Tensor, dict(order='C', device='cpu')], dt: float, grid: Sequence[int], v: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], partial: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')], seed: int = 0, wires: Sequence[float] = [], stuck: Annotated[NDArray | Tensor, dict(order='C', device='cpu')] | None = None) -> None:
+def read_simulated(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')]], g: Annotated[NDArray | Tensor, dict(order='C')], dt: float, grid: Sequence[int], v: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', writable=False)], partial: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')], seed: int = 0, wires: Sequence[float] = [], stuck: Annotated[NDArray | Tensor, dict(order='C')] | None = None) -> None:
     """
     Currents of tiles whose devices make one step of dt for each input vector, one after the other; through resistive wires, ohm, if these are given.
     """

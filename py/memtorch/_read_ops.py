@@ -25,9 +25,9 @@ from memtorch._ops import engine_threads, on_gpu, placed, workspace
 __all__ = ["read_nonlinear", "read_shape", "read_through_wires", "solve_curves"]
 
 
-def _columns(params: list[Tensor]) -> list[Any]:
+def _columns(params: list[Tensor], device: torch.device) -> list[Any]:
     """Parameters as the engine takes them: one element is a number that all devices share."""
-    return [p.item() if p.numel() == 1 else p.detach().cpu().contiguous().view(-1) for p in params]
+    return [p.item() if p.numel() == 1 else placed(p).to(device).view(-1) for p in params]
 
 
 # What Kirchhoff's law may lack in a read through wires, in parts of the largest device current (engine/wired_read.h).
@@ -39,8 +39,7 @@ def _wired_arguments(
 ) -> tuple[Any, ...]:
     """What the reads through wires take first, where ``v`` is."""
     volts = placed(v.detach().to(torch.float64).t())
-    columns = [p.item() if p.numel() == 1 else placed(p).to(volts.device).view(-1) for p in params]
-    return model, columns, placed(g).to(volts.device).view(-1), grid, wires.tolist(), volts
+    return model, _columns(params, volts.device), placed(g).to(volts.device).view(-1), grid, wires.tolist(), volts
 
 
 def _read_wired(read: Callable[..., None], grid: list[int], volts: Tensor, *arguments: Any) -> None:
@@ -63,11 +62,11 @@ def _read_wired(read: Callable[..., None], grid: list[int], volts: Tensor, *argu
 
 
 def _volts(v: Tensor) -> Tensor:
-    return v.detach().to("cpu", torch.float64)
+    return placed(v.detach().to(torch.float64))
 
 
 def _shape_or_slope(v: Tensor, model: str, params: list[float], slope: bool) -> Tensor:
-    volts = _volts(v).contiguous()
+    volts = _volts(v)
     shape = torch.empty_like(volts)
     derivative = torch.empty_like(volts) if slope else None
     engine_threads()
@@ -140,10 +139,11 @@ def read_nonlinear(v: Tensor, g: Tensor, params: list[Tensor], model: str, grid:
         InvalidArgument: Voltages that are not finite, or so large that a current would not be.
     """
     down = -(-grid[0] // grid[2])
-    partial = torch.empty((down, v.shape[0], grid[1]), dtype=torch.float64)
+    volts = _volts(v.t())
+    partial = volts.new_empty(down, v.shape[0], grid[1])
+    cells = placed(g).to(volts.device).view(-1)
     engine_threads()
-    volts = _volts(v).t().contiguous()
-    _engine.read_nonlinear(model, _columns(params), g.detach().cpu().contiguous().view(-1), grid, volts, partial)
+    _engine.read_nonlinear(model, _columns(params, volts.device), cells, grid, volts, partial)
     return partial.to(v.device, v.dtype)
 
 
@@ -157,11 +157,13 @@ def read_nonlinear_gradient(
     grad: Tensor, v: Tensor, g: Tensor, params: list[Tensor], model: str, grid: list[int]
 ) -> tuple[Tensor, Tensor]:
     """The gradients by ``v`` and ``g`` of ``read_nonlinear``, from the gradient [tiles down, inputs, columns]."""
-    volts = _volts(v).t().contiguous()
-    v_grad, g_grad = torch.empty_like(volts), torch.empty(g.shape, dtype=torch.float64)
+    volts = _volts(v.t())
+    v_grad, g_grad = torch.empty_like(volts), volts.new_empty(g.shape)
     engine_threads()
-    arguments = (model, _columns(params), g.detach().cpu().contiguous().view(-1), grid, volts)
-    _engine.read_nonlinear_gradient(*arguments, _volts(grad).contiguous(), v_grad, g_grad.view(-1))
+    cells = placed(g).to(volts.device).view(-1)
+    upstream = _volts(grad).to(volts.device)
+    arguments = (model, _columns(params, volts.device), cells, grid, volts)
+    _engine.read_nonlinear_gradient(*arguments, upstream, v_grad, g_grad.view(-1))
     return v_grad.t().contiguous().to(v.device, v.dtype), g_grad.to(g.device, g.dtype)
 
 
