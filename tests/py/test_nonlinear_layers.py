@@ -394,6 +394,7 @@ def test_bad_arguments_are_named_together_and_change_nothing(arguments, message)
     assert layer.non_linear is None
 
 
+@pytest.mark.checks_values
 def test_voltages_that_no_device_could_carry_are_an_error_and_move_nothing():
     layer = patched(nn.Linear(2, 2), Stanford_PKU)
     before = [crossbar.conductance_matrix.clone() for crossbar in layer.crossbars]
