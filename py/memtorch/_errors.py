@@ -28,6 +28,7 @@ __all__ = [
     "check_int",
     "check_mapping",
     "check_numbers",
+    "check_place",
     "check_shape",
     "check_tensor",
     "invalid",
@@ -180,6 +181,12 @@ def check_numbers(op: str, name: str, value: Any, unit: str = "") -> torch.Tenso
         return torch.from_numpy(np.array(value, dtype=np.float64, order="C"))
     except (TypeError, ValueError, RuntimeError, OverflowError):
         invalid(op, name, value, "be real numbers: a number, list, numpy array or tensor", unit)
+
+
+def check_place(op: str, name: str, value: torch.Tensor, device: torch.device, owner: str = "the crossbar") -> None:
+    """Raises ``InvalidArgument`` if a tensor is on another GPU than its user; from and to the CPU it is copied."""
+    if value.device != device and "cpu" not in (value.device.type, device.type):
+        invalid(op, name, str(value.device), f"be on the CPU or on the device of {owner} ({device})")
 
 
 def check_tensor(

@@ -4,8 +4,8 @@ What takes part in a forward pass is a registered custom operator with a fake an
 compiles, differentiates and passes ``torch.library.opcheck``. Quantization has a straight-through gradient: the
 backward pass sees the identity, as it did in MemTorch 1.1.6, whose in-place quantization autograd never saw.
 
-The engine computes where the tensors live: on the CPU, or on a GPU in builds with CUDA. Tensors elsewhere make the
-round trip through the CPU; results come back on the input's device.
+The engine computes where the tensors live: on the CPU, or on a GPU in builds with CUDA. Tensors on devices of other
+kinds make the round trip through the CPU; results come back on the input's device.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memtorch import _engine
+from memtorch import _engine, cuda
 from memtorch._errors import check_choice, check_float, check_int, check_numbers, invalid
 
 __all__ = [
@@ -44,8 +44,8 @@ __all__ = [
 
 QUANT_METHODS: list[str] = _engine.quant_methods()
 
-# What the engine's kernels for GPUs were compiled for; none in builds without CUDA.
-_ARCHITECTURES: list[str] = _engine.cuda_architectures()
+_EMULATED = cuda.architectures() == ["emulated"]
+_KERNELS = bool(cuda.architectures()) and not _EMULATED
 
 # The engine queues the work of a GPU on torch's current stream and waits for nothing.
 _engine.set_stream_source(lambda device: torch.cuda.current_stream(device).cuda_stream)
@@ -62,8 +62,14 @@ def engine_threads() -> None:
 
 
 def on_gpu(x: Tensor) -> bool:
-    """Whether the engine computes with ``x`` on a GPU, or emulates one (engine/cuda/launch.h)."""
-    return (x.is_cuda and bool(_ARCHITECTURES)) or _ARCHITECTURES == ["emulated"]
+    """Whether the engine computes with ``x`` on a GPU, or emulates one (engine/cuda/launch.h).
+
+    Raises:
+        RuntimeError: It is on a GPU, and this build has no kernels.
+    """
+    if x.is_cuda and not _KERNELS:
+        raise RuntimeError(f"[memtorch] tensors on {x.device} cannot be computed with: {cuda.reason()}")
+    return x.is_cuda or _EMULATED
 
 
 def placed(x: Tensor) -> Tensor:

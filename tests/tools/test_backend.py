@@ -48,6 +48,18 @@ def test_what_is_built_is_tagged_with_this_python_and_platform(project, hook):
     assert "Root-Is-Purelib: false" in zipfile.ZipFile(wheel).read("memtorch-1.2.3.dist-info/WHEEL").decode()
 
 
+@pytest.mark.parametrize(
+    ("extension", "version"), [(b"memtorch was built without CUDA; ", "1.2.3+cpu"), (b"", "1.2.3")]
+)
+def test_the_version_tells_whether_the_extension_has_kernels(project, extension, version):
+    (project / "py/memtorch/version.py").write_text('"""Doc."""\n\n__version__ = "1.2.3+cpu"\n', encoding="utf-8")
+    (project / "py" / EXTENSION).write_bytes(b"native " + extension)
+    done = build(project, "build_wheel")
+    assert done.returncode == 0, done.stderr
+    (wheel,) = (project / "dist").glob("*.whl")
+    assert wheel.name.startswith(f"memtorch-{version}-cp")
+
+
 @pytest.mark.parametrize("hook", ["build_wheel", "build_editable"])
 def test_nothing_is_built_without_the_extension(project, hook):
     done = build(project, hook)

@@ -11,7 +11,15 @@ import pathlib
 import sys
 
 # Files that may import the extension; _errors.py takes the exception type from it.
-WRAPPERS = {"_errors.py", "_ops.py", "_read_ops.py", "_wire_ops.py", "bh/_device_array.py", "bh/_device_engine.py"}
+WRAPPERS = {
+    "_errors.py",
+    "_ops.py",
+    "_read_ops.py",
+    "_wire_ops.py",
+    "bh/_device_array.py",
+    "bh/_device_engine.py",
+    "cuda.py",
+}
 # What a file below the first folder must not import.
 FORBIDDEN = {
     "bh": ("memtorch.map", "memtorch.mn", "memtorch.analysis"),

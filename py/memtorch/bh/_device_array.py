@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from memtorch import _engine
-from memtorch._errors import check_bool, check_float, check_int, check_numbers, check_shape, invalid
+from memtorch._errors import check_bool, check_float, check_int, check_numbers, check_place, check_shape, invalid
 from memtorch.bh._device_indexing import DeviceIndexing
 from memtorch.bh._device_rows import DeviceRows
 from memtorch.bh._model_table import model_table
@@ -123,12 +123,13 @@ class DeviceArray(DeviceIndexing, DeviceRows):
         """Copies conductances [*shape] (S) into ``g`` as they are, without clipping them.
 
         Raises:
-            InvalidArgument: Another shape, or not finite.
+            InvalidArgument: Another shape, another GPU, or not finite (which is not looked for on a GPU).
         """
         values = check_numbers("conductance_matrix", "value", conductance, "S").to(self.g.dtype)
         if tuple(values.shape) != self._shape:
             invalid("conductance_matrix", "value", f"shape {list(values.shape)}", f"have shape {list(self._shape)}")
-        if not all(math.isfinite(end.item()) for end in torch.aminmax(values)):
+        check_place("conductance_matrix", "value", values, self.g.device)
+        if values.is_cpu and not all(math.isfinite(end.item()) for end in torch.aminmax(values)):
             invalid("conductance_matrix", "value", values, "be finite", "S")
         if self.stuck is not None:
             self._hold_stuck()
@@ -163,7 +164,7 @@ class DeviceArray(DeviceIndexing, DeviceRows):
         """
         name = self.table.name
         given = self.table.flatten(values, complete=False)
-        params, _, _ = self._engine_columns(self._rows("set_params", row))
+        params = self._params(self._rows("set_params", row), host=True)
         current = dict(zip((field.name for field in self.table.params), params, strict=True))
         count = self.size if row is None else 1
         stochastic = [n for n, value in given.items() if callable(value)]
@@ -208,7 +209,7 @@ class DeviceArray(DeviceIndexing, DeviceRows):
 
     def state_bounds(self, name: str, row: int) -> tuple[float, float]:
         """The smallest and largest value of a state variable on one device, at r_on and r_off."""
-        params, states, _ = self._engine_columns(slice(row, row + 1))
+        params, states, _ = self._engine_columns(slice(row, row + 1), host=True)
         position = [field.name for field in self.table.states].index(name)
         ends = []
         for resistance in (self.value("r_on", row), self.value("r_off", row)):
@@ -262,8 +263,9 @@ class DeviceArray(DeviceIndexing, DeviceRows):
         rows = self._rows(op, row)
         self._hold_stuck()
         if conductance is None:
-            g = None if self.finite_states is None else self.g.detach().cpu().view(-1)[rows or slice(None)]
-            self._call(_engine.set_conductance, None if g is None else self._nearest(g, rows).numpy(), rows=rows)
+            g = None if self.finite_states is None else self.g.detach().view(-1)[rows or slice(None)]
+            target = None if g is None else self._beside(self._nearest(g, rows))
+            self._call(_engine.set_conductance, target, rows=rows)
             return
         if row is not None or not isinstance(conductance, (Tensor, np.ndarray)) or conductance.ndim == 0:
             number = torch.tensor([check_float(op, "conductance", conductance, unit="S")], dtype=self.g.dtype)
@@ -272,12 +274,14 @@ class DeviceArray(DeviceIndexing, DeviceRows):
                 self._call_alike(_engine.set_conductance, number)
             else:
                 self.sync()
-                self._call(_engine.set_conductance, number.numpy(), rows=rows)
+                self._call(_engine.set_conductance, self._beside(number), rows=rows)
             return
-        target = check_numbers(op, "conductance", conductance, "S").to("cpu", self.g.dtype)
-        if tuple(target.shape) != self._shape:
-            invalid(op, "conductance", f"shape {list(target.shape)}", f"have shape {list(self._shape)}")
-        self._call(_engine.set_conductance, self._nearest(target.contiguous().view(-1)).numpy())
+        given = check_numbers(op, "conductance", conductance, "S")
+        if tuple(given.shape) != self._shape:
+            invalid(op, "conductance", f"shape {list(given.shape)}", f"have shape {list(self._shape)}")
+        check_place(op, "conductance", given, self.g.device)
+        values = given.to(self.g.device, self.g.dtype).contiguous().view(-1)
+        self._call(_engine.set_conductance, self._beside(self._nearest(values)))
 
     def simulate(
         self,
@@ -306,11 +310,13 @@ class DeviceArray(DeviceIndexing, DeviceRows):
         op = "simulate"
         return_current = check_bool(op, "return_current", return_current)
         signal = array_signal(op, voltage, self._shape, single=row is not None)
+        check_place(op, "voltage_signal", signal, self.g.device)
         rows = self._rows(op, row)
         count, shape = (self.size, self._shape) if row is None else (1, ())
         tolerance = 0.0 if rel_tol is None else check_float(op, "rel_tol", rel_tol, 0, 1, exclusive=True)
         steps = signal.shape[-1]
-        current = torch.empty((count, steps), dtype=torch.float64) if return_current else None
+        signal, where = self._signal_beside(signal)
+        current = torch.empty((count, steps), dtype=torch.float64, device=where) if return_current else None
         self.sync()
         step = self.time_series_resolution
         with self._drawing() as seed:
@@ -346,7 +352,7 @@ class DeviceArray(DeviceIndexing, DeviceRows):
         options.first_device = 0 if rows is None else rows.start
         self.sync()
         with self._drawing() as options.seed:
-            self._call(_engine.program, shape, targets, selected, *report, options, rows=rows)
+            self._call(_engine.program, shape, targets, selected, *report, options, rows=rows, host=True)
         if self.finite_states is not None:
             self.settle(options.first_device + selected.nonzero()[0])
 
@@ -372,5 +378,6 @@ class DeviceArray(DeviceIndexing, DeviceRows):
         self.sync()
         grid = [rows, columns, *self._shape[-2:]]
         with self._drawing() as seed:
-            self._call(_engine.read_simulated, self.time_series_resolution, grid, volts, partial, seed, wires or [])
+            settings = (self.time_series_resolution, grid, volts, partial, seed, wires or [])
+            self._call(_engine.read_simulated, *settings, host=True)
         return partial

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from memtorch import _engine, _ops
@@ -15,36 +14,71 @@ from memtorch.bh._device_limits import DeviceLimits
 
 __all__ = ["EngineColumns"]
 
-_Column = NDArray[Any]
-
 # Devices that are looked at together where each needs some memory for a moment.
 _CHUNK = 2**16
 
 
+def _copy(column: Any) -> Any:
+    return column.clone() if isinstance(column, Tensor) else column.copy()
+
+
+def _replace(column: Any, new: Any, where: Any) -> None:
+    """Writes ``new`` into a column where a mask says so."""
+    if isinstance(column, Tensor):
+        torch.where(where, new, column, out=column)
+    else:
+        np.copyto(column, new, where=where)
+
+
 class EngineColumns(DeviceLimits):
-    """Calls of the engine on all columns or on some of their rows."""
+    """Calls of the engine on all columns or on some of their rows.
 
-    def _engine_columns(self, rows: slice | None = None) -> tuple[list[Any], list[_Column], _Column]:
-        """Parameters, states and g as the engine takes them: of all devices or of some rows, flat, on the CPU.
+    On a GPU nothing here waits for it: what depends on values is done for all devices and chosen by masks.
+    """
 
-        There they are the columns themselves, elsewhere copies for ``_stored``. numpy's views of them cross into the
-        engine in a fraction of the time that tensors take.
-        """
-
-        def flat(name: str) -> _Column:
-            column = self.buffer(name)
-            array = (column if column.is_cpu else column.cpu()).detach().numpy().reshape(-1)
-            return array if rows is None else array[rows]
-
+    def _params(self, rows: slice | None = None, *, host: bool = False) -> list[Any]:
+        """Parameters in the order of the table, as ``_engine_columns`` gives them."""
         shared = self._shared
         names = [field.name for field in self.table.params]
-        params = [shared[name] if name in shared else flat(f"param_{name}") for name in names]
-        return params, [flat(f"state_{field.name}") for field in self.table.states], flat("g")
+        return [shared[name] if name in shared else self._flat(f"param_{name}", rows, host) for name in names]
 
-    def _stored(self, states: list[_Column], g: _Column, rows: slice | None) -> None:
-        """Ends a write into what ``_engine_columns`` gave: torch counts it, other devices than the CPU receive it."""
+    def _engine_columns(self, rows: slice | None = None, *, host: bool = False) -> tuple[list[Any], list[Any], Any]:
+        """Parameters, states and g as the engine takes them, flat: of all devices or of some rows.
+
+        On the CPU they are numpy's views of the columns, which cross into the engine in a fraction of the time that
+        tensors take; on a GPU the tensors; on other devices, or with ``host``, copies on the CPU for ``_stored``.
+        """
+        states = [self._flat(f"state_{field.name}", rows, host) for field in self.table.states]
+        return self._params(rows, host=host), states, self._flat("g", rows, host)
+
+    def _flat(self, name: str, rows: slice | None, host: bool = False) -> Any:
+        column = self.buffer(name).detach()
+        if column.is_cpu and (host or not _ops.on_gpu(column)):
+            array = column.numpy().reshape(-1)
+            return array if rows is None else array[rows]
+        return self._beside(column.view(-1) if rows is None else column.view(-1)[rows], host)
+
+    def _beside(self, values: Tensor, host: bool = False) -> Any:
+        """Values as the engine takes them together with the columns."""
+        g = self.buffer("g")
+        if not host and _ops.on_gpu(g):
+            return values.to(g.device).contiguous().view(-1)
+        return (values if values.is_cpu else values.cpu()).contiguous().numpy().reshape(-1)
+
+    def _signal_beside(self, signal: Tensor) -> tuple[Tensor, torch.device]:
+        """A signal where the engine applies it, and where its currents come out."""
+        g = self.buffer("g")
+        where = g.device if _ops.on_gpu(g) else torch.device("cpu")
+        return signal.to(where), where
+
+    def _stuck_beside(self, rows: slice | None, host: bool = False) -> Any:
+        """``stuck`` likewise; None if no device is."""
+        return None if self.stuck is None else self._flat("stuck", rows, host)
+
+    def _stored(self, states: list[Any], g: Any, rows: slice | None) -> None:
+        """Ends a write into what ``_engine_columns`` gave: torch counts it, and copies go back."""
         column = self.buffer("g")
-        if column.is_cpu:
+        if column.is_cpu or isinstance(g, Tensor):
             torch.autograd.graph.increment_version(column)
         else:
             part = slice(None) if rows is None else rows
@@ -53,11 +87,16 @@ class EngineColumns(DeviceLimits):
             column.view(-1)[part] = torch.from_numpy(g).to(column.device)
         self._state_mark = self._mark()
 
-    def _call(self, function: Callable[..., None], *args: Any, rows: slice | None = None, **kwargs: Any) -> None:
-        """One engine call that writes state and g of all devices, or of some rows, that are not stuck."""
-        params, states, g = self._engine_columns(rows)
+    def _call(
+        self, function: Callable[..., None], *args: Any, rows: slice | None = None, host: bool = False, **kwargs: Any
+    ) -> None:
+        """One engine call that writes state and g of all devices, or of some rows, that are not stuck.
+
+        ``host``: of a function that the engine has for the CPU alone.
+        """
+        params, states, g = self._engine_columns(rows, host=host)
         if self.stuck is not None:
-            kwargs["stuck"] = self._stuck_flags()[slice(None) if rows is None else rows]
+            kwargs["stuck"] = self._stuck_beside(rows, host)
         _ops.engine_threads()
         function(self.table.name, params, states, g, *args, **kwargs)
         self._stored(states, g, rows)
@@ -71,12 +110,15 @@ class EngineColumns(DeviceLimits):
         """
         params, states, g = self._engine_columns()
         if len(self._shared) < len(params) or self.stuck is not None:
-            self._call(function, *(target.expand(g.size).contiguous().numpy() for target in targets))
+            count = len(g)
+            self._call(function, *(self._beside(target.expand(count)) for target in targets))
             return
-        alike = [np.empty(1, column.dtype) for column in (*states, g)]
+        # One device is cheapest on the CPU, wherever the others are.
+        columns = [torch.from_numpy(c) if isinstance(c, np.ndarray) else c for c in (*states, g)]
+        alike = [torch.empty(1, dtype=column.dtype).numpy() for column in columns]
         function(self.table.name, params, alike[:-1], alike[-1], *(target.numpy() for target in targets))
-        for column, value in zip((*states, g), alike, strict=True):
-            torch.from_numpy(column).fill_(value.item())
+        for column, value in zip(columns, alike, strict=True):
+            column.fill_(value.item())
         self._stored(states, g, None)
 
     def sync(self) -> None:
@@ -93,8 +135,14 @@ class EngineColumns(DeviceLimits):
         """Undoes what was written directly to the conductances of stuck devices: theirs follow from their states."""
         if self.stuck is None or self._state_mark == self._mark():
             return
-        rows = self._stuck_index()
         params, states, g = self._engine_columns()
+        if isinstance(g, Tensor):
+            implied = g.clone()
+            _engine.update_conductance(self.table.name, params, states, implied)
+            _replace(g, implied, self._stuck_beside(None))
+            torch.autograd.graph.increment_version(self.buffer("g"))
+            return
+        rows = self._stuck_index()
         held = np.empty(rows.size, g.dtype)
         own = [value if isinstance(value, float) else value[rows] for value in params]
         _engine.update_conductance(self.table.name, own, [state[rows] for state in states], held)
@@ -108,36 +156,44 @@ class EngineColumns(DeviceLimits):
         ``write_g`` also clips ``g``, there and where it is beyond the device's range, unless the device is stuck.
         """
         params, states, g = self._engine_columns(rows)
-        stuck = None if self.stuck is None else self._stuck_flags()[slice(None) if rows is None else rows]
+        stuck = self._stuck_beside(rows)
         _ops.engine_threads()
+        count = len(g)
+        # What is kept meanwhile stays in the processor's cache; a GPU takes all at once.
+        chunk = _CHUNK if isinstance(g, np.ndarray) else count
         changed = False
-        for first in range(0, g.size, _CHUNK):  # what is kept meanwhile stays in the processor's cache
-            part = slice(first, first + _CHUNK)
+        for first in range(0, count, chunk):
+            part = slice(first, first + chunk)
             own = [value if isinstance(value, float) else value[part] for value in params]
             free = None if stuck is None else ~stuck[part]
             changed |= self._derive_part(write_g, own, [state[part] for state in states], g[part], free)
-        if changed:
+        if changed and (write_g or isinstance(g, np.ndarray)):
             self._stored(states, g, rows)
         else:
             self._state_mark = self._mark()
 
-    def _derive_part(
-        self, write_g: bool, params: list[Any], states: list[_Column], g: _Column, free: _Column | None
-    ) -> bool:
-        """``_derive_state`` of some devices; ``free``: not stuck. Returns whether anything changed."""
-        implied = g.copy()
+    def _derive_part(self, write_g: bool, params: list[Any], states: list[Any], g: Any, free: Any) -> bool:
+        """``_derive_state`` of some devices; ``free``: not stuck. Returns whether anything changed, or may have."""
+        implied = _copy(g)
         _engine.update_conductance(self.table.name, params, states, implied)
         changed = implied != g
         if write_g:
             bounds = dict(zip((field.name for field in self.table.params), params, strict=True))
-            low, high = (np.asarray(1 / bounds[name]).astype(g.dtype) for name in ("r_off", "r_on"))
+            low, high = (self._like(1 / bounds[name], g) for name in ("r_off", "r_on"))
             changed |= (g < low) | (g > high)
-        if not changed.any():
+        if isinstance(g, np.ndarray) and not changed.any():
             return False
-        derived = [state.copy() for state in states]
+        derived = [_copy(state) for state in states]
         _engine.set_conductance(self.table.name, params, derived, implied, g)
         for old, new in zip(states, derived, strict=True):
-            np.copyto(old, new, where=changed)
+            _replace(old, new, changed)
         if write_g:
-            np.copyto(g, implied, where=changed if free is None else changed & free)
+            _replace(g, implied, changed if free is None else changed & free)
         return True
+
+    @staticmethod
+    def _like(values: Any, g: Any) -> Any:
+        """A number or column rounded as conductances are."""
+        if isinstance(g, Tensor):
+            return torch.as_tensor(values, dtype=torch.float64).to(g.dtype).to(g.device)
+        return np.asarray(values).astype(g.dtype)

@@ -109,8 +109,8 @@ class DeviceLimits(DeviceColumns):
             self.set_conductance()
             return
         self.sync()
-        index = rows if isinstance(rows, slice) else torch.as_tensor(rows).cpu()
-        g = self.g.detach().cpu().view(-1)
+        g = self.g.detach().view(-1)
+        index = rows if isinstance(rows, slice) else torch.as_tensor(rows).to(g.device)
         nearest = g.clone()
         nearest[index] = self._nearest(g[index], index)
         self.write_g(nearest.view(self._shape))
@@ -122,9 +122,11 @@ class DeviceLimits(DeviceColumns):
             return target
         bounds = []
         for name in ("r_off", "r_on"):
-            bound = 1 / torch.as_tensor(self.parameter(name), dtype=torch.float64).cpu().view(-1)
+            bound = 1 / torch.as_tensor(self.parameter(name), dtype=torch.float64).view(-1)
             bounds.append(bound if bound.numel() == 1 or index is None else bound[index])
-        target = target.expand(max(target.numel(), *(bound.numel() for bound in bounds)))
+        columns = [bound for bound in bounds if bound.numel() > 1]
+        if columns:
+            target = target.to(columns[0].device).expand(max(target.numel(), columns[0].numel()))
         return nearest_states(target, self.finite_states, *bounds)
 
     # ---- Noise -----------------------------------------------------------------------------------------------------

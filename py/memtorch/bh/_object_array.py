@@ -286,7 +286,7 @@ class ObjectArray(DeviceIndexing, ObjectStorage):
         """
         op = "simulate"
         rows = self._chosen(op, row)
-        signal = array_signal(op, voltage, self._shape, single=row is not None).numpy()
+        signal = array_signal(op, voltage, self._shape, single=row is not None).cpu().numpy()
         options: dict[str, Any] = {}
         if rel_tol is not None:
             options["rel_tol"] = check_float(op, "rel_tol", rel_tol, 0, 1, exclusive=True)

@@ -17,16 +17,21 @@ FROZEN_STEP = 1e-200
 
 
 def voltage_signal(op: str, signal: Any) -> Tensor:
-    """A voltage signal as a contiguous float64 CPU tensor, checked to be finite numbers (V).
+    """A voltage signal as a contiguous float64 tensor, checked to be finite numbers (V).
+
+    On a GPU it stays there, and its values are not looked at, because that would wait for the GPU.
 
     Raises:
         InvalidArgument: Not numeric, empty, or not finite.
     """
-    array = check_numbers(op, "voltage_signal", signal, "V").to("cpu", torch.float64).contiguous()
+    given = check_numbers(op, "voltage_signal", signal, "V")
+    array = given.to(given.device if given.is_cuda else "cpu", torch.float64).contiguous()
     if array.dim() == 0:
         array = array.view(1)
     if array.numel() == 0:
         invalid(op, "voltage_signal", f"shape {list(array.shape)}", "hold at least one sample")
+    if array.is_cuda:
+        return array
     # A sum is finite only if every term is; only a doubtful one needs a look at the elements.
     if not math.isfinite(array.sum().item()) and not bool(torch.isfinite(array).all()):
         invalid(op, "voltage_signal", signal, "be finite", "V")

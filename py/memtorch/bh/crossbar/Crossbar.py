@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from memtorch import _ops
-from memtorch._errors import check_bool, check_int, check_mapping, check_shape, check_tensor, invalid
+from memtorch._errors import check_bool, check_int, check_mapping, check_place, check_shape, check_tensor, invalid
 from memtorch.bh._device_array import DeviceArray
 from memtorch.bh._device_indexing import DeviceIndexing
 from memtorch.bh._object_array import ObjectArray
@@ -215,6 +215,7 @@ class Crossbar(WiredTiles, nn.Module):
         targets = check_tensor(op, "conductance_matrix", conductance_matrix, self._written_shape(conductance_matrix))
         if targets.dtype != self.devices.g.dtype:  # what is finite in float64 may be infinite as it is stored
             check_tensor(op, "conductance_matrix", targets.detach().to(self.devices.g.dtype))
+        check_place(op, "conductance_matrix", targets, self.devices.g.device)
         targets = targets.detach().reshape(self.columns, self.rows).T
         if not check_bool(op, "transistor", transistor):
             if not callable(programming_routine):
@@ -361,7 +362,7 @@ def init_crossbar(
     """Builds the crossbars of a weight tensor and writes them.
 
     Args:
-        weights: [outputs, inputs], or [outputs, ...] of a convolution.
+        weights: [outputs, inputs], or [outputs, ...] of a convolution; on a GPU the crossbars are there, too.
         memristor_model: A class of ``memtorch.bh.memristor``, or a subclass of its ``Memristor`` written in Python.
         memristor_model_params: Its parameters by name.
         transistor: Every cell has a transistor and is written exactly (True), or the routine below writes (False).
@@ -412,6 +413,8 @@ def init_crossbar(
             random_crossbar_init,
         )
         crossbar.wires = wires
+        if weights.is_cuda:
+            crossbar.to(weights.device)
         crossbar.write_conductance_matrix(target, transistor, programming_routine, programming_routine_params)
         crossbars.append(crossbar)
     if double:

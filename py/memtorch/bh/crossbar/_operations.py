@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from memtorch import _ops
-from memtorch._errors import check_tensor
+from memtorch._errors import check_tensor, invalid
 
 __all__ = ["DoubleColumnOperation", "ReferenceColumn", "SingleColumnOperation", "read_matrix"]
 
@@ -27,7 +27,11 @@ def read_matrix(
     They are computed in the larger dtype of voltages and conductances as they are stored.
     """
     single = isinstance(v, Tensor) and v.dim() == 1
-    check_tensor(op, "v", v, (matrix.shape[0],) if single else (-1, matrix.shape[0]))
+    # To look for NaN would wait for a GPU.
+    on_gpu = isinstance(v, Tensor) and v.is_cuda
+    check_tensor(op, "v", v, (matrix.shape[0],) if single else (-1, matrix.shape[0]), finite=not on_gpu)
+    if v.device != matrix.device:
+        invalid(op, "v", str(v.device), f"be on the device of the crossbar ({matrix.device})")
     dtype = torch.promote_types(v.dtype, stored)
     voltages = (v.unsqueeze(0) if single else v).to(dtype)
     currents = _ops.tiled_product(voltages, matrix.to(dtype), tile_shape, adc)

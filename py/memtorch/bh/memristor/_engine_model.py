@@ -208,7 +208,7 @@ class EngineModel:
         """
         wanted = check_bool("simulate", "return_current", return_current)
         current = self.array.simulate(voltage_signal, wanted, rel_tol=rel_tol, row=self.row)
-        return None if current is None else current.numpy()
+        return None if current is None else current.cpu().numpy()
 
     def set_conductance(self, conductance: float) -> None:
         """Sets the conductance (S), silently clipped to [1/r_off, 1/r_on].

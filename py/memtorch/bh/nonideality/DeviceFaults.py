@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from memtorch import _ops
 from memtorch._errors import check_float, invalid
@@ -15,8 +16,6 @@ from memtorch.bh.nonideality._effects import Effect, Layer, act_on
 from memtorch.bh.nonideality.CycleVariability import apply_cycle_variability
 
 __all__ = ["apply_cycle_variability", "apply_device_faults"]
-
-Rows = NDArray[np.intp]
 
 # Cells whose random numbers are looked at together: they stay in the processor's cache.
 _CHUNK = 2**17
@@ -62,13 +61,13 @@ def _fail(crossbar: Any, lrs: float, hrs: float) -> None:
     devices.sync()
     stuck = torch.zeros_like(devices.g, dtype=torch.bool) if devices.stuck is None else devices.stuck.clone()
     for cells in _groups(crossbar):
-        count = cells if isinstance(cells, int) else cells.size
+        count = cells if isinstance(cells, int) else cells.numel()
         ends = {"r_on": _count(count, lrs), "r_off": _count(count, hrs)}
-        chosen = _choose(count, list(ends.values()))
+        chosen = _choose(count, list(ends.values()), devices.g)
         for name, drawn in zip(ends, chosen, strict=True):
-            rows = torch.from_numpy(drawn if isinstance(cells, int) else cells[drawn]).to(devices.g.device)
+            rows = drawn if isinstance(cells, int) else cells[drawn]
             resistance = devices.parameter(name)
-            if isinstance(resistance, torch.Tensor):
+            if isinstance(resistance, Tensor):
                 resistance = resistance.view(-1)[rows]
             with torch.no_grad():
                 devices.g.view(-1)[rows] = torch.as_tensor(1 / resistance, dtype=devices.g.dtype).to(devices.g.device)
@@ -81,26 +80,38 @@ def _count(cells: int, proportion: float) -> int:
     return min(int(cells * proportion * (1 + 1e-12)), cells)
 
 
-def _groups(crossbar: Any) -> list[int | Rows]:
+def _groups(crossbar: Any) -> list[int | Tensor]:
     """Rows of the working cells in the columns of the devices: the used ones and the padding; a number: the first n."""
     devices = crossbar.devices
     padded = crossbar.tile_shape is not None and crossbar.rows * crossbar.columns < devices.size
     if not padded and devices.stuck is None:
         return [devices.size]
-    used = np.ones(devices.size, dtype=bool)
+    works = torch.ones_like(devices.g, dtype=torch.bool) if devices.stuck is None else ~devices.stuck
+    used = torch.ones_like(works)
     if padded:
-        cells = torch.ones(crossbar.rows, crossbar.columns)
-        used = _ops.scatter_tiles(cells, *crossbar.tile_shape, 0.0).view(-1).numpy() > 0
-    works = np.ones(devices.size, dtype=bool) if devices.stuck is None else ~devices.stuck.cpu().view(-1).numpy()
-    return [(used & works).nonzero()[0], (~used & works).nonzero()[0]]
+        cells = torch.ones(crossbar.rows, crossbar.columns, device=devices.g.device)
+        used = _ops.scatter_tiles(cells, *crossbar.tile_shape, 0.0) > 0
+    return [group.view(-1).nonzero().squeeze(1) for group in (used & works, ~used & works)]
 
 
-def _choose(cells: int, counts: list[int]) -> list[Rows]:
-    """Disjoint random subsets of range(cells) of the given sizes: those of the smallest of as many random numbers."""
+def _choose(cells: int, counts: list[int], like: Tensor) -> list[Tensor]:
+    """Disjoint random subsets of range(cells) of the given sizes: those of the smallest of as many random numbers.
+
+    ``like``: a tensor on the device that they are for.
+    """
     wanted = sum(counts)
     if wanted == 0:
-        return [np.empty(0, np.intp) for _ in counts]
+        return [torch.empty(0, dtype=torch.int64, device=like.device) for _ in counts]
     seed = _ops.random_seed()
+    if _ops.on_gpu(like):
+        numbers = _ops.random_uniform_(torch.empty(cells, dtype=torch.float64, device=like.device), seed)
+        return list(numbers.argsort()[:wanted].split(counts))
+    return [torch.from_numpy(rows).to(like.device) for rows in _chosen(cells, counts, seed)]
+
+
+def _chosen(cells: int, counts: list[int], seed: int) -> list[NDArray[np.intp]]:
+    """``_choose`` on the CPU, where few numbers are ordered and none are kept that cannot be chosen."""
+    wanted = sum(counts)
     # Six standard deviations more than enough numbers lie below this limit, so that few need to be ordered.
     limit = (wanted + 6 * wanted**0.5 + 36) / max(cells, 1)
     numbers, rows = _below(limit, cells, seed)
@@ -111,7 +122,7 @@ def _choose(cells: int, counts: list[int]) -> list[Rows]:
     return [np.sort(part) for part in np.split(rows[order], ends[:-1])]
 
 
-def _below(limit: float, cells: int, seed: int) -> tuple[NDArray[np.float64], Rows]:
+def _below(limit: float, cells: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """The random numbers of ``range(cells)`` that lie below a limit, and whose they are."""
     numbers, rows = [np.empty(0)], [np.empty(0, np.intp)]
     chunk = torch.empty(min(_CHUNK, cells), dtype=torch.float64)
