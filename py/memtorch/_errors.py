@@ -185,7 +185,8 @@ def check_numbers(op: str, name: str, value: Any, unit: str = "") -> torch.Tenso
 
 def check_place(op: str, name: str, value: torch.Tensor, device: torch.device, owner: str = "the crossbar") -> None:
     """Raises ``InvalidArgument`` if a tensor is on another GPU than its user; from and to the CPU it is copied."""
-    if value.device != device and "cpu" not in (value.device.type, device.type):
+    place = value.device
+    if place != device and "cpu" not in (place.type, device.type):
         invalid(op, name, str(value.device), f"be on the CPU or on the device of {owner} ({device})")
 
 

@@ -310,13 +310,12 @@ class DeviceArray(DeviceIndexing, DeviceRows):
         op = "simulate"
         return_current = check_bool(op, "return_current", return_current)
         signal = array_signal(op, voltage, self._shape, single=row is not None)
-        check_place(op, "voltage_signal", signal, self.g.device)
         rows = self._rows(op, row)
         count, shape = (self.size, self._shape) if row is None else (1, ())
         tolerance = 0.0 if rel_tol is None else check_float(op, "rel_tol", rel_tol, 0, 1, exclusive=True)
         steps = signal.shape[-1]
-        signal, where = self._signal_beside(signal)
-        current = torch.empty((count, steps), dtype=torch.float64, device=where) if return_current else None
+        signal = self._signal_beside(op, signal)
+        current = signal.new_empty(count, steps) if return_current else None
         self.sync()
         step = self.time_series_resolution
         with self._drawing() as seed:

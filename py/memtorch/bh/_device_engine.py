@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from memtorch import _engine, _ops
+from memtorch._errors import check_place
 from memtorch.bh._device_limits import DeviceLimits
 
 __all__ = ["EngineColumns"]
@@ -53,7 +54,7 @@ class EngineColumns(DeviceLimits):
 
     def _flat(self, name: str, rows: slice | None, host: bool = False) -> Any:
         column = self.buffer(name).detach()
-        if column.is_cpu and (host or not _ops.on_gpu(column)):
+        if column.is_cpu and (host or not _ops.on_gpu(column)):  # what is done most often comes first
             array = column.numpy().reshape(-1)
             return array if rows is None else array[rows]
         return self._beside(column.view(-1) if rows is None else column.view(-1)[rows], host)
@@ -65,11 +66,17 @@ class EngineColumns(DeviceLimits):
             return values.to(g.device).contiguous().view(-1)
         return (values if values.is_cpu else values.cpu()).contiguous().numpy().reshape(-1)
 
-    def _signal_beside(self, signal: Tensor) -> tuple[Tensor, torch.device]:
-        """A signal where the engine applies it, and where its currents come out."""
+    def _signal_beside(self, op: str, signal: Tensor) -> Tensor:
+        """A signal where the engine applies it.
+
+        Raises:
+            InvalidArgument: It is on another GPU.
+        """
         g = self.buffer("g")
-        where = g.device if _ops.on_gpu(g) else torch.device("cpu")
-        return signal.to(where), where
+        if not _ops.on_gpu(g):
+            return signal if signal.is_cpu else signal.cpu()
+        check_place(op, "voltage_signal", signal, g.device)
+        return signal.to(g.device)
 
     def _stuck_beside(self, rows: slice | None, host: bool = False) -> Any:
         """``stuck`` likewise; None if no device is."""
