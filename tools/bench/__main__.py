@@ -26,8 +26,8 @@ NAMES = (
     "wires",
     "wired_layers",
 )
-# Only where they are named: they take minutes.
-SLOW = ("growth",)
+# Only where they are named: they take minutes, or a GPU.
+SLOW = ("growth", "cuda")
 
 
 def processor() -> str:
