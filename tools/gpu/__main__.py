@@ -126,9 +126,7 @@ def check_gpu(report: Report, folder: pathlib.Path, jobs: int) -> str:
     """All steps on a GPU; returns the benchmark's table."""
     package, tests = built(report, folder, "gpu", jobs)
     python_path = {"PYTHONPATH": f"{package}:{ROOT / 'tests/py'}"}
-    say = (
-        "import memtorch; print(memtorch.__version__, memtorch.cuda.architectures()); exit(memtorch.cuda.reason() or 0)"
-    )
+    say = "from memtorch import __version__, cuda; print(__version__, cuda.architectures()); exit(cuda.reason() or 0)"
     report.step("import", [sys.executable, "-c", say], **python_path)
     for test in tests:
         report.step(test.name, [test])

@@ -201,6 +201,6 @@ class EngineColumns(DeviceLimits):
     @staticmethod
     def _like(values: Any, g: Any) -> Any:
         """A number or column rounded as conductances are."""
-        if isinstance(g, Tensor):
-            return torch.as_tensor(values, dtype=torch.float64).to(g.dtype).to(g.device)
-        return np.asarray(values).astype(g.dtype)
+        if isinstance(g, np.ndarray):
+            return np.asarray(values).astype(g.dtype)
+        return values.to(g.dtype) if isinstance(values, Tensor) else torch.tensor(values, dtype=g.dtype).item()
