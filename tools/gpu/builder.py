@@ -7,6 +7,7 @@ import os
 import pathlib
 import shlex
 import subprocess
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -20,25 +21,25 @@ class BuildError(Exception):
 
 
 @dataclass(frozen=True)
-class _Object:
-    """An object file and the command that makes it."""
+class _Made:
+    """A file and the command that makes it."""
 
     output: pathlib.Path
     command: tuple[str, ...]
 
     @property
     def made_by(self) -> pathlib.Path:
-        """The file that holds the command that made it last."""
+        """The file that holds the command that made it last, as old as the start of that."""
         return pathlib.Path(f"{self.output}.command")
 
     def is_fresh(self) -> bool:
-        """Whether it was made by this command, and after everything that the compiler says it was made from."""
+        """Whether it was made by this command, and from what is there now by what the compiler says of it."""
         dependencies = pathlib.Path(f"{self.output}.d")
         if not all(file.exists() for file in (self.output, dependencies, self.made_by)):
             return False
         if self.made_by.read_text(encoding="utf-8") != shlex.join(self.command):
             return False
-        made = self.output.stat().st_mtime
+        made = self.made_by.stat().st_mtime
         _, _, files = dependencies.read_text(encoding="utf-8").replace("\\\n", " ").partition(": ")
         paths = [pathlib.Path(name) for name in files.split()]
         return all(path.exists() and path.stat().st_mtime <= made for path in paths)
@@ -69,22 +70,15 @@ class Builder:
         """
         objects = {label: self._objects(label) for label in outputs.values()}
         needed = {each.output: each for found in objects.values() for each in found}
-        stale = [each for each in needed.values() if not each.is_fresh()]
-        self._all([(each.command, each.output) for each in stale])
-        for each in stale:
-            each.made_by.write_text(shlex.join(each.command), encoding="utf-8")
-        links = [
-            (self._link(output, label, [each.output for each in objects[label]]), output)
-            for output, label in outputs.items()
-        ]
-        self._all(links)
+        self._all([each for each in needed.values() if not each.is_fresh()])
+        self._all([self._link(output, label, [o.output for o in objects[label]]) for output, label in outputs.items()])
 
     # ---- Commands --------------------------------------------------------------------------------------------------
 
-    def _objects(self, label: str) -> list[_Object]:
+    def _objects(self, label: str) -> list[_Made]:
         return [each for target in self._workspace.closure(label) for each in self._objects_of(target)]
 
-    def _objects_of(self, target: Target) -> list[_Object]:
+    def _objects_of(self, target: Target) -> list[_Made]:
         if target.kind == "cuda_object":
             return [self._cuda_object(target)]
         if target.kind not in ("cc_library", "cc_binary", "cc_test"):
@@ -99,22 +93,22 @@ class Builder:
             found += [self._host_object(target, file) for file in files if file.suffix in (".cc", ".cpp")]
         return found
 
-    def _host_object(self, target: Target, source: pathlib.Path) -> _Object:
+    def _host_object(self, target: Target, source: pathlib.Path) -> _Made:
         output = self._output(target, source.name)
         flags = [*target.get("copts"), *(f"-D{define}" for define in target.get("local_defines"))]
         # Another compiler's new warnings are no reason not to build.
         command = [self._cxx, "-fPIC", "-DNDEBUG", *flags, "-Wno-error", "-iquote", str(self._workspace.root)]
         command += ["-MD", "-MF", f"{output}.d", *self._includes(target), "-c", str(source), "-o", str(output)]
-        return _Object(output, tuple(command))
+        return _Made(output, tuple(command))
 
-    def _cuda_object(self, target: Target) -> _Object:
+    def _cuda_object(self, target: Target) -> _Made:
         if self._nvcc is None:
             raise BuildError(f"{target.label} needs nvcc")
         source = target.folder / target.attributes["src"]
         output = self._output(target, source.name)
         flags = [*self._workspace.constant("//tools:cuda.bzl", "_NVCC_FLAGS"), *target.get("copts")]
         command = [self._nvcc, *flags, "-I", str(self._workspace.root), "-MD", "-MF", f"{output}.d"]
-        return _Object(output, (*command, *self._includes(target), "-c", str(source), "-o", str(output)))
+        return _Made(output, (*command, *self._includes(target), "-c", str(source), "-o", str(output)))
 
     def _output(self, target: Target, name: str) -> pathlib.Path:
         package, _, rule = target.label.strip("@/").partition(":")
@@ -140,7 +134,7 @@ class Builder:
             files.append(file)
         return files
 
-    def _link(self, output: pathlib.Path, label: str, objects: Iterable[pathlib.Path]) -> tuple[str, ...]:
+    def _link(self, output: pathlib.Path, label: str, objects: Iterable[pathlib.Path]) -> _Made:
         root = self._workspace.target(label)
         options: list[str] = []
         archives: list[str] = []
@@ -148,15 +142,8 @@ class Builder:
             options += [self._located(option, target) for option in target.get("linkopts")]
             archives += [str(target.folder / s) for s in target.get("srcs") if s.endswith(".a")]
         shared = ["-shared"] if root.attributes.get("linkshared") else []
-        return (
-            self._cxx,
-            *shared,
-            *map(str, objects),
-            *dict.fromkeys(archives),
-            *dict.fromkeys(options),
-            "-o",
-            str(output),
-        )
+        inputs = [*map(str, objects), *dict.fromkeys(archives), *dict.fromkeys(options)]
+        return _Made(output, (self._cxx, *shared, *inputs, "-o", str(output)))
 
     def _located(self, option: str, target: Target) -> str:
         head, mark, rest = option.partition("$(location ")
@@ -167,17 +154,22 @@ class Builder:
 
     # ---- Running them ----------------------------------------------------------------------------------------------
 
-    def _all(self, commands: list[tuple[tuple[str, ...], pathlib.Path]]) -> None:
-        for _, output in commands:
-            output.parent.mkdir(parents=True, exist_ok=True)
+    def _all(self, files: list[_Made]) -> None:
         with concurrent.futures.ThreadPoolExecutor(self._jobs) as pool:
-            running = [pool.submit(self._run, command) for command, _ in commands]
+            running = [pool.submit(self._make, file) for file in files]
             try:
                 for each in concurrent.futures.as_completed(running):
                     each.result()
             except BuildError:
                 pool.shutdown(cancel_futures=True)
                 raise
+
+    def _make(self, file: _Made) -> None:
+        file.output.parent.mkdir(parents=True, exist_ok=True)
+        start = time.time()
+        self._run(file.command)
+        file.made_by.write_text(shlex.join(file.command), encoding="utf-8")
+        os.utime(file.made_by, (start, start))
 
     def _run(self, command: tuple[str, ...]) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
