@@ -88,10 +88,10 @@ def refuse() -> str:
 
 
 def build(folder: pathlib.Path, kind: str, jobs: int) -> tuple[pathlib.Path, list[pathlib.Path]]:
-    """Builds the extension and the C++ tests of a kind: "gpu", "emulated" or "plain" (which has no tests).
+    """Builds the extension and the C++ programs of a kind: "gpu", "emulated" or "plain", which has none.
 
     Returns:
-        The folder that holds the package with the extension, and the test programs.
+        The folder that holds the package with the extension, and the programs: tests, and an example that is one.
 
     Raises:
         BuildError: A command failed.
@@ -105,6 +105,8 @@ def build(folder: pathlib.Path, kind: str, jobs: int) -> tuple[pathlib.Path, lis
     if kind != "plain" and find_googletest():
         names = [t.label for t in workspace.targets("//tests/cpp/cuda") if t.kind == "cc_test"]
         tests = {folder / kind / n.rpartition(":")[2]: n for n in names if n.endswith(f"_{kind}")}
+    if kind == "gpu":
+        tests[folder / kind / "devices_on_gpu"] = "//examples/cpp:devices_on_gpu"
     builder.build({package / "memtorch" / EXTENSION: f"//bindings:{place}{EXTENSION}", **tests})
     return package, list(tests)
 
@@ -140,7 +142,7 @@ def check_gpu(report: Report, folder: pathlib.Path, jobs: int) -> str:
         command = [sanitizer, "--tool", tool, "--error-exitcode", "9"]
         for test in tests:
             report.step(f"{tool} {test.name}", [*command, test])
-        if not tests:
+        if find_googletest() is None:
             report.step(f"{tool} parity", [*command, *parity, *SMALL_SCENARIOS], **python_path)
     return report.step("benchmark", [sys.executable, ROOT / "tools/bench", "cuda"], **python_path)
 
@@ -167,7 +169,7 @@ def built(report: Report, folder: pathlib.Path, kind: str, jobs: int) -> tuple[p
         report.add(f"build ({kind})", False, time.perf_counter() - start, f"see build_{kind}.log")
         raise
     report.add(f"build ({kind})", True, time.perf_counter() - start)
-    if not tests and kind != "plain":
+    if find_googletest() is None and kind != "plain":
         report.add("C++ tests", None, 0, "GoogleTest's sources were not found: name their folder in GOOGLETEST")
     return package, tests
 

@@ -56,17 +56,17 @@ class ReferenceColumn:
     def conductance_matrix(self) -> Tensor:
         """Conductances (S) in the shape of the crossbar's."""
         g = self._crossbar.conductance_matrix
-        return g.new_tensor(self._conductance).expand(g.shape)
+        return g.new_full((), self._conductance).expand(g.shape)
 
     @property
     def max_abs_conductance(self) -> Tensor:
         """The conductance (S), a tensor []."""
-        return self._crossbar.conductance_matrix.new_tensor(self._conductance)
+        return self._crossbar.conductance_matrix.new_full((), self._conductance)
 
     def matrix(self) -> Tensor:
         """Conductances [rows, columns] (S)."""
         g = self._crossbar.conductance_matrix
-        return g.new_tensor(self._conductance).expand(self._crossbar.rows, self._crossbar.columns)
+        return g.new_full((), self._conductance).expand(self._crossbar.rows, self._crossbar.columns)
 
     def effective_tiles(self, wires: Any) -> Tensor:
         """The same whatever the wires are: the reference is subtracted digitally, g_m times the sum of the inputs."""
@@ -102,7 +102,7 @@ class SingleColumnOperation:
     def __call__(self, crossbars: Any, operation: Callable[..., Any], idx: int = 0, **kwargs: Any) -> Any:
         used = crossbars[idx]
         if isinstance(used, Tensor):
-            reference: Any = used.new_tensor(self.conductance).expand(used.shape)
+            reference: Any = used.new_full((), self.conductance).expand(used.shape)
         else:
             reference = ReferenceColumn(used, self.conductance)
         return operation(used, **kwargs) - operation(reference, **kwargs)
