@@ -23,16 +23,25 @@ def many(name, srcs, **kwargs):
     native.cc_library(name = name, deps = [":" + name + "_" + kind for kind in ["a", "b"]])
 
 def _object_impl(ctx):
-    return [DefaultInfo(files = depset())]
+    context = cc_common.merge_cc_infos(cc_infos = [dep[CcInfo] for dep in ctx.attr.deps]).compilation_context
+    output = ctx.actions.declare_file(ctx.label.name + ".o")
+    args = ctx.actions.args()
+    args.add_all(FLAGS)
+    args.add_all(context.system_includes, before_each = "-isystem")
+    args.add("--fast" if ctx.attr.fast else "--slow", ctx.file.src)
+    args.add("-o", output)
+    ctx.actions.run(executable = "compiler", arguments = [args], inputs = depset([ctx.file.src]), outputs = [output])
+    return [DefaultInfo(files = depset([output]))]
 
 _object = rule(
     implementation = _object_impl,
-    attrs = {"src": attr.label(), "deps": attr.label_list(providers = [CcInfo])},
+    attrs = {"src": attr.label(), "fast": attr.bool(), "deps": attr.label_list(providers = [CcInfo])},
 )
 
 def made(name):
     native.genrule(name = name, outs = [name + ".cc"], cmd = "echo 'int Made() { return 7; }' > $@")
-    _object(name = name + "_object", src = name + ".cu")
+    _object(name = name + "_object", src = name + ".cu", fast = True)
+    _object(name = name + "_slow", src = name + ".cu")
 """
 
 LIBRARY = """
@@ -88,6 +97,14 @@ def test_macros_make_targets(workspace):
     assert workspace.target("//library:kinds_a").get("hdrs") == ["kinds.h"]
     assert workspace.target("//library:made_object").kind == "object"
     assert workspace.constant("//rules:rules.bzl", "FLAGS") == ["-O1"]
+
+
+def test_rules_tell_their_commands(workspace, tmp_path):
+    source, output = str(tmp_path / "source/library/made.cu"), tmp_path / "x.o"
+    common = ["compiler", "-O1", "-isystem", "/a", "-isystem", "/b"]
+    for name, flag in {"made_object": "--fast", "made_slow": "--slow"}.items():
+        target = workspace.target(f"//library:{name}")
+        assert workspace.command(target, output, ["/a", "/b"]) == [*common, flag, source, "-o", str(output)]
 
 
 def test_labels_are_followed(workspace):

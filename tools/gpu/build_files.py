@@ -55,12 +55,16 @@ class Settings:
 
 @dataclass(frozen=True)
 class Target:
-    """A target: its kind (the rule's name), its label, the folder that its files are relative to, its attributes."""
+    """A target: its kind (the rule's name), its label, the folder that its files are relative to, its attributes.
+
+    ``implementation``: of a rule that a .bzl file defines, the function that Bazel would call.
+    """
 
     kind: str
     label: str
     folder: pathlib.Path
     attributes: Mapping[str, Any]
+    implementation: Callable[[Any], Any] | None = None
 
     def get(self, name: str) -> list[Any]:
         """A list attribute; empty if it is not given."""
@@ -139,6 +143,33 @@ class Workspace:
             names = target.get("deps") + [s for s in target.get("srcs") if self.is_target(s, target)]
             waiting += [self.absolute(name, target) for name in names]
 
+    def command(self, target: Target, output: pathlib.Path, includes: list[str]) -> list[str]:
+        """The command that a rule of a .bzl file runs to make ``output`` of its ``src``.
+
+        Args:
+            target: Of such a rule.
+            output: The file to make.
+            includes: Folders of headers outside the workspace.
+        """
+        commands: list[list[str]] = []
+
+        def run(executable: str, arguments: list[_Arguments], **options: Any) -> None:
+            commands.append([executable, *(text for each in arguments for text in each.texts)])
+
+        assert target.implementation is not None
+        source = target.folder / target.attributes["src"]
+        target.implementation(
+            SimpleNamespace(
+                actions=SimpleNamespace(args=_Arguments, declare_file=lambda name: output, run=run),
+                attr=SimpleNamespace(**{**target.attributes, "deps": [{None: includes}]}),
+                file=SimpleNamespace(src=SimpleNamespace(path=str(source), short_path=source.name)),
+                files=SimpleNamespace(hdrs=[]),
+                label=SimpleNamespace(name=target.label.partition(":")[2]),
+            )
+        )
+        (command,) = commands
+        return command
+
     def constant(self, file: str, name: str) -> Any:
         """A value that a .bzl file defines: ``constant("//tools:cuda.bzl", "_NVCC_FLAGS")``."""
         return self._module(file)[name]
@@ -197,15 +228,25 @@ class Workspace:
         native = SimpleNamespace(**rules, glob=self._glob, package_name=lambda: self._now().name)
         return {
             **rules,
-            "attr": SimpleNamespace(label=nothing, label_list=nothing, string=nothing, string_list=nothing),
+            # What an attribute is that is not given.
+            "attr": SimpleNamespace(
+                bool=lambda **options: False,
+                label=nothing,
+                label_list=lambda **options: [],
+                string=lambda **options: "",
+                string_list=lambda **options: [],
+            ),
             "CcInfo": None,
+            "DefaultInfo": nothing,
+            "cc_common": SimpleNamespace(merge_cc_infos=_merged),
+            "depset": nothing,
             "exports_files": nothing,
             "fail": _fail,
             "glob": self._glob,
             "native": native,
             "package": nothing,
             "repository_rule": nothing,
-            "rule": lambda implementation, attrs: self._recorder(_rule_name(implementation)),
+            "rule": self._rule,
             "select": self._select,
         }
 
@@ -221,6 +262,14 @@ class Workspace:
 
         return record
 
+    def _rule(self, implementation: Callable[[Any], Any], attrs: Mapping[str, Any]) -> Callable[..., None]:
+        def record(name: str, **attributes: Any) -> None:
+            package = self._now()
+            kind, given = _rule_name(implementation), {**attrs, **attributes}
+            package.targets[name] = Target(kind, package.label(name), package.folder, given, implementation)
+
+        return record
+
     def _glob(self, include: list[str], exclude: Iterable[str] = (), **options: Any) -> list[str]:
         folder = self._now().folder
         # In other packages lie other packages' files.
@@ -233,6 +282,26 @@ class Workspace:
         return next((value for condition, value in choices.items() if condition in holding), None) or choices.get(
             "//conditions:default", []
         )
+
+
+class _Arguments:
+    """The arguments of a command as a rule collects them."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def add(self, *values: Any) -> None:
+        self.texts += [getattr(value, "path", None) or str(value) for value in values]
+
+    def add_all(self, values: Iterable[Any], before_each: str | None = None) -> None:
+        for value in values:
+            self.add(*([] if before_each is None else [before_each]), value)
+
+
+def _merged(cc_infos: list[list[str]]) -> SimpleNamespace:
+    """Of libraries, here the folders of their headers."""
+    includes = [folder for folders in cc_infos for folder in folders]
+    return SimpleNamespace(compilation_context=SimpleNamespace(system_includes=includes, headers=None))
 
 
 def _rule_name(implementation: Callable[..., Any]) -> str:

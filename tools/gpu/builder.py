@@ -50,7 +50,7 @@ class Builder:
 
     Args:
         workspace: The targets.
-        folder: Where everything that is built goes.
+        folder: Where everything that is built goes, absolute.
         nvcc: The compiler of .cu files; None: targets with such files cannot be built.
         jobs: Commands at once.
     """
@@ -98,29 +98,25 @@ class Builder:
         flags = [*target.get("copts"), *(f"-D{define}" for define in target.get("local_defines"))]
         # Another compiler's new warnings are no reason not to build.
         command = [self._cxx, "-fPIC", "-DNDEBUG", *flags, "-Wno-error", "-iquote", str(self._workspace.root)]
-        command += ["-MD", "-MF", f"{output}.d", *self._includes(target), "-c", str(source), "-o", str(output)]
-        return _Made(output, tuple(command))
+        command += [part for folder in self._folders(target) for part in ("-isystem", folder)]
+        return _Made(output, (*command, "-MD", "-MF", f"{output}.d", "-c", str(source), "-o", str(output)))
 
     def _cuda_object(self, target: Target) -> _Made:
         if self._nvcc is None:
             raise BuildError(f"{target.label} needs nvcc")
-        source = target.folder / target.attributes["src"]
-        output = self._output(target, source.name)
-        flags = [*self._workspace.constant("//tools:cuda.bzl", "_NVCC_FLAGS"), *target.get("copts")]
-        command = [self._nvcc, *flags, "-I", str(self._workspace.root), "-MD", "-MF", f"{output}.d"]
-        return _Made(output, (*command, *self._includes(target), "-c", str(source), "-o", str(output)))
+        output = self._output(target, target.attributes["src"])
+        said = self._workspace.command(target, output, self._folders(target))
+        command = [part for part in said if not part.startswith("--Werror")]  # as above
+        return _Made(output, (*command, "-MD", "-MF", f"{output}.d"))
 
     def _output(self, target: Target, name: str) -> pathlib.Path:
         package, _, rule = target.label.strip("@/").partition(":")
         return self._folder / "objects" / package.replace("//", "/") / rule / f"{name}.o"
 
-    def _includes(self, target: Target) -> list[str]:
-        folders = [
-            str(each.folder / folder)
-            for each in self._workspace.closure(target.label)
-            for folder in each.get("includes")
-        ]
-        return [part for folder in dict.fromkeys(folders) for part in ("-isystem", folder)]
+    def _folders(self, target: Target) -> list[str]:
+        """Folders of headers outside the workspace."""
+        libraries = self._workspace.closure(target.label)
+        return list(dict.fromkeys(str(each.folder / folder) for each in libraries for folder in each.get("includes")))
 
     def _generated(self, rule: Target) -> list[pathlib.Path]:
         """The files of a genrule that takes nothing."""
@@ -172,6 +168,6 @@ class Builder:
         os.utime(file.made_by, (start, start))
 
     def _run(self, command: tuple[str, ...]) -> None:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=self._workspace.root, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise BuildError(f"{shlex.join(command)}\n{done.stdout}{done.stderr}")
