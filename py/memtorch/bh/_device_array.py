@@ -351,9 +351,40 @@ class DeviceArray(DeviceIndexing, DeviceRows):
         options.first_device = 0 if rows is None else rows.start
         self.sync()
         with self._drawing() as options.seed:
-            self._call(_engine.program, shape, targets, selected, *report, options, rows=rows, host=True)
+            if options.floating or any(options.wires) or not _ops.on_gpu(self.buffer("g")):
+                self._call(_engine.program, shape, targets, selected, *report, options, rows=rows, host=True)
+            else:
+                self._program_there(shape, targets, selected, report, options, rows)
         if self.finite_states is not None:
             self.settle(options.first_device + selected.nonzero()[0])
+
+    def _program_there(
+        self,
+        shape: tuple[int, ...],
+        targets: _Column,
+        selected: _Column,
+        report: list[_Column],
+        options: _engine.ProgramOptions,
+        rows: slice | None,
+    ) -> None:
+        """Programs on the GPU of the columns, and waits for its report."""
+        g = self.buffer("g")
+        columns = [torch.from_numpy(column).to(g.device) for column in (targets, selected, *report)]
+        self._check_targets(columns[0], columns[1], rows)
+        scratch = _ops.workspace(_engine.program_workspace(), g)
+        self._call(_engine.program, shape, *columns, options, rows=rows, workspace=scratch)
+        for column, written in zip(report, columns[2:], strict=True):
+            np.copyto(column, written.cpu().numpy())
+
+    def _check_targets(self, targets: Tensor, selected: Tensor, rows: slice | None) -> None:
+        """Looks at what the engine leaves to its caller on a GPU: the range of targets, up to float32's rounding."""
+        bounds = dict(zip((field.name for field in self.table.params), self._params(rows), strict=True))
+        low, high = (1 / torch.as_tensor(bounds[name], device=targets.device) for name in ("r_off", "r_on"))
+        beyond = (targets < low * (1 - 2**-23)) | (targets > high * (1 + 2**-23)) | targets.isnan()
+        bad = (selected & beyond).nonzero()
+        if len(bad):
+            first = int(bad[0])
+            invalid("program", f"target of device {first}", float(targets[first]), "be within [1/r_off, 1/r_on]", "S")
 
     def read_simulated(self, v: Tensor, rows: int, columns: int, wires: Sequence[float] | None = None) -> Tensor:
         """Reads the matrix that the devices hold in tiles, one time step for each input vector; the states move.
@@ -372,11 +403,13 @@ class DeviceArray(DeviceIndexing, DeviceRows):
             InvalidArgument: Voltages that are not finite, or so large that a current would not be.
             RuntimeError: The circuit of a tile was not solved; no device has moved then.
         """
-        partial = torch.empty((-(-rows // self._shape[-2]), v.shape[0], columns), dtype=torch.float64)
-        volts = v.detach().to("cpu", torch.float64).t().contiguous()
+        host = wires is not None or not _ops.on_gpu(self.buffer("g"))
+        device = torch.device("cpu") if host else self.buffer("g").device
+        partial = torch.empty((-(-rows // self._shape[-2]), v.shape[0], columns), dtype=torch.float64, device=device)
+        volts = v.detach().to(device, torch.float64).t().contiguous()
         self.sync()
         grid = [rows, columns, *self._shape[-2:]]
         with self._drawing() as seed:
             settings = (self.time_series_resolution, grid, volts, partial, seed, wires or [])
-            self._call(_engine.read_simulated, *settings, host=True)
+            self._call(_engine.read_simulated, *settings, host=host)
         return partial
