@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from memtorch import _engine
+from memtorch import _engine, _ops
 from memtorch._errors import check_bool, check_float, check_int, check_numbers, check_place, check_shape, invalid
 from memtorch.bh._device_indexing import DeviceIndexing
 from memtorch.bh._device_rows import DeviceRows
