@@ -143,13 +143,13 @@ namespace internal {
 constexpr int kEachThreads = 128;
 
 template <class F>
-__global__ void __launch_bounds__(kEachThreads) EachKernel(int64_t n, F f) {
+__global__ void __launch_bounds__(kEachThreads) EachKernel(int64_t n, const __grid_constant__ F f) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kEachThreads + threadIdx.x;
   if (i < n) f(i);
 }
 
 template <int kBlockThreads, int kBlocks, class F>
-__global__ void __launch_bounds__(kBlockThreads, kBlocks) BlocksKernel(F f) {
+__global__ void __launch_bounds__(kBlockThreads, kBlocks) BlocksKernel(const __grid_constant__ F f) {
   extern __shared__ __align__(16) char shared[];
   f(Block(static_cast<int64_t>(blockIdx.x), kBlockThreads, shared));
 }

@@ -47,12 +47,16 @@ MT_HD NewtonArrays NewtonArraysAt(double* w, double* b, double* memory, int64_t 
   return {w, b, at(0), at(1), at(2), at(3), at(4), at(5), at(6), {at(7), at(8), at(9), at(10), at(11), at(12)}};
 }
 
+// Threads of a block, one for each line of usual tiles, and blocks that share a multiprocessor: with loads that run ahead
+// (Walk) these keep its memory busy, and more would spill registers.
+constexpr int kNodeThreads = 128, kNodeBlocks = 3;
+
 // f(block) for `blocks` blocks with a thread for each line, as far as there are so many.
 template <class F>
 void ForNodeBlocks(const char* op, const NodeLines& lines, int64_t blocks, const F& f, void* stream) {
-  constexpr int kFew = 128, kMany = 512;
-  if (std::max(lines.rows, lines.cols) <= kFew) {
-    ForBlocks<kFew>(op, blocks, BlockLinesBytes(kFew), f, stream);
+  constexpr int kMany = 512;
+  if (std::max(lines.rows, lines.cols) <= kNodeThreads) {
+    ForBlocks<kNodeThreads, kNodeBlocks>(op, blocks, BlockLinesBytes(kNodeThreads), f, stream);
   } else {
     ForBlocks<kMany>(op, blocks, BlockLinesBytes(kMany), f, stream);
   }

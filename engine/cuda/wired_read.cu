@@ -11,8 +11,6 @@
 namespace memtorch::cuda {
 namespace {
 
-constexpr int kThreads = 128;  // of a block: lines of usual tiles
-
 // A circuit is a tile under one input vector; circuits are numbered tile by tile. A launch takes some of them, each with
 // memory of its own, and what one kernel leaves there the next one finds.
 struct Circuits {
@@ -96,9 +94,9 @@ struct SolveTile {
     });
     NewtonNodes<CurveOfTile<M>> newton(block, lines, curve, arrays);
     const double lacking = newton.Solve(volts, nullptr, {kWiredReadTolerance, false});
-    block.Each(kThreads, [&](int thread) {
+    block.Each(kNodeThreads, [&](int thread) {
       if (thread == 0) residual[circuit] = lacking;
-      for (int64_t k = thread; k < lines.nodes(); k += kThreads) {
+      for (int64_t k = thread; k < lines.nodes(); k += kNodeThreads) {
         const double across = arrays.w[k] - arrays.b[k];
         curve(k, across, &CurrentsOf(arrays)[k], &SlopesOf(arrays)[k]);
         ShapesOf(arrays)[k] = curve.Shape(k, across);
@@ -156,9 +154,9 @@ struct SolveAdjoint {
     FactorNodes(block, lines);
     LinearNodes linear(block, lines, arrays.linear);
     const double lacking = linear.Solve({nullptr, nullptr, nullptr, volts}, false, 0, kWiredReadTolerance);
-    block.Each(kThreads, [&](int thread) {
+    block.Each(kNodeThreads, [&](int thread) {
       if (thread == 0) residual[circuit] = LargerOrNaN(residual[circuit], lacking);
-      for (int64_t k = thread; k < lines.nodes(); k += kThreads) {
+      for (int64_t k = thread; k < lines.nodes(); k += kNodeThreads) {
         const double across = scale * (linear.b()[k] - linear.w()[k]);
         ShapesOf(arrays)[k] *= across;  // the gradient by the device's conductance
         arrays.into_word[k] = SlopesOf(arrays)[k] * across;
@@ -281,8 +279,8 @@ void SolveTiles(const char* op, const std::string& model, const NonlinearRead& r
         for (int64_t first = 0; first < total; first += step) {
           const Circuits circuits{read.grid, lines, read.v, read.inputs, first, memory};
           const int64_t count = std::min(step, total - first);
-          ForBlocks<kThreads>(op, count, BlockLinesBytes(kThreads), SolveTile<M>{circuits, devices, partial, residual},
-                              stream);
+          ForBlocks<kNodeThreads, kNodeBlocks>(op, count, BlockLinesBytes(kNodeThreads),
+                                               SolveTile<M>{circuits, devices, partial, residual}, stream);
           then(circuits, count);
         }
       },
@@ -312,8 +310,8 @@ void ReadThroughWiresGradient(const std::string& model, const NonlinearRead& rea
   double* by_wires = by_v + grid.across() * grid.rows * read.inputs;
   double* memory = by_wires + 4 * grid.tiles() * read.inputs;
   SolveTiles(op, model, read, wires, nullptr, residual, memory, stream, [&](const Circuits& circuits, int64_t count) {
-    ForBlocks<kThreads>(op, count, BlockLinesBytes(kThreads),
-                        SolveAdjoint{circuits, partial_grad, by_v, by_wires, residual}, stream);
+    ForBlocks<kNodeThreads, kNodeBlocks>(op, count, BlockLinesBytes(kNodeThreads),
+                                         SolveAdjoint{circuits, partial_grad, by_v, by_wires, residual}, stream);
     if (gradients.g != nullptr) ForEach(op, grid.cells(), AddToCells{circuits, count, gradients.g}, stream);
   });
   if (gradients.v != nullptr) {
@@ -324,8 +322,8 @@ void ReadThroughWiresGradient(const std::string& model, const NonlinearRead& rea
     ForEach(op, grid.cells(), AddArrays{nullptr, 0, 0, gradients.g}, stream);
   }
   if (gradients.wires != nullptr) {
-    ForBlocks<kThreads>(op, 1, BlockLinesBytes(kThreads),
-                        AddWires{by_wires, grid.tiles() * read.inputs, gradients.wires}, stream);
+    ForBlocks<kNodeThreads, kNodeBlocks>(op, 1, BlockLinesBytes(kNodeThreads),
+                                         AddWires{by_wires, grid.tiles() * read.inputs, gradients.wires}, stream);
   }
 }
 

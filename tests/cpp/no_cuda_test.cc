@@ -7,7 +7,9 @@
 #include <string>
 
 #include "engine/cuda/grid.h"
+#include "engine/cuda/nodes.h"
 #include "engine/cuda/simulate.h"
+#include "engine/cuda/wired_read.h"
 
 namespace memtorch::cuda {
 namespace {
@@ -28,6 +30,9 @@ TEST(NoCudaTest, SaysHowToGetIt) {
   EXPECT_EQ(RefusalOf([] { UpdateConductance("VTEAM", {}, nullptr); }), "[update_conductance" + rest);
   EXPECT_EQ(RefusalOf([] { Reset("VTEAM", {}, nullptr); }), "[reset" + rest);
   EXPECT_EQ(RefusalOf([] { GridSolver<float>(1, 1, {}); }), "[grid_solver" + rest);
+  EXPECT_EQ(RefusalOf([] { SolveNodes(SinhDevices(), {}, {}, {}, {}, nullptr, nullptr); }), "[solve_nodes" + rest);
+  EXPECT_EQ(RefusalOf([] { ReadThroughWires("VTEAM", {}, {}, nullptr, nullptr, nullptr, nullptr); }),
+            "[read_through_wires" + rest);
 }
 
 }  // namespace
