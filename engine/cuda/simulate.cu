@@ -10,57 +10,61 @@
 namespace memtorch::cuda {
 namespace {
 
-// One explicit step per sample.
-template <class M>
-struct StepDevice {
+// Devices that follow waveforms.
+struct Motion {
   DeviceColumns devices;
   Waveform waveform;
   SimulateOptions options;
   double* current;
 
+  MT_HD const double* Volts(int64_t device) const { return waveform.v + device * waveform.device_stride; }
+  MT_HD double Noise(int64_t device, int64_t t) const {
+    return Normal(options.seed, static_cast<uint64_t>(options.first_device + device), static_cast<uint64_t>(t));
+  }
+  MT_HD void Record(int64_t device, int64_t t, double amperes) const {
+    if (current != nullptr) current[device * waveform.steps + t] = amperes;
+  }
+};
+
+// One explicit step per sample.
+template <class M>
+struct StepDevice {
+  Motion motion;
+
   MT_HD void operator()(int64_t device) const {
-    const auto p = devices.template ParamsAt<M>(device);
-    auto s = devices.template StateAt<M>(device);
-    const double* v = waveform.v + device * waveform.device_stride;
-    const uint64_t stream = static_cast<uint64_t>(options.first_device + device);
-    const bool noise = M::UsesNoise(p);
-    const bool stuck = devices.IsStuckAt(device);
+    const auto p = motion.devices.template ParamsAt<M>(device);
+    auto s = motion.devices.template StateAt<M>(device);
+    const double* v = motion.Volts(device);
+    const bool noise = M::UsesNoise(p), stuck = motion.devices.IsStuckAt(device);
     double last_current = 0;
-    for (int64_t t = 0; t < waveform.steps; ++t) {
-      const double normal = noise ? Normal(options.seed, stream, static_cast<uint64_t>(t)) : 0;
-      const auto drive = M::MakeDrive(p, v[t], waveform.dt);
-      last_current = stuck ? M::Current(p, drive, s) : Step<M>(p, drive, s, last_current, normal);
-      if (current != nullptr) current[device * waveform.steps + t] = last_current;
+    for (int64_t t = 0; t < motion.waveform.steps; ++t) {
+      const auto drive = M::MakeDrive(p, v[t], motion.waveform.dt);
+      last_current =
+          stuck ? M::Current(p, drive, s) : Step<M>(p, drive, s, last_current, noise ? motion.Noise(device, t) : 0);
+      motion.Record(device, t, last_current);
     }
-    devices.template Write<M>(device, p, s);
+    motion.devices.template Write<M>(device, p, s);
   }
 };
 
 // With error control.
 template <class M>
 struct RefineDevice {
-  DeviceColumns devices;
-  Waveform waveform;
-  SimulateOptions options;
-  double* current;
+  Motion motion;
 
   MT_HD void operator()(int64_t device) const {
-    const auto p = devices.template ParamsAt<M>(device);
-    auto s = devices.template StateAt<M>(device);
-    const double* v = waveform.v + device * waveform.device_stride;
-    const uint64_t stream = static_cast<uint64_t>(options.first_device + device);
-    const bool noise = M::UsesNoise(p);
-    const bool stuck = devices.IsStuckAt(device);
-    for (int64_t t = 0; t < waveform.steps; ++t) {
-      if (current != nullptr) {
-        current[device * waveform.steps + t] = M::Current(p, M::MakeDrive(p, v[t], waveform.dt), s);
-      }
+    const auto p = motion.devices.template ParamsAt<M>(device);
+    auto s = motion.devices.template StateAt<M>(device);
+    const double* v = motion.Volts(device);
+    const bool noise = M::UsesNoise(p), stuck = motion.devices.IsStuckAt(device);
+    const int64_t steps = motion.waveform.steps;
+    for (int64_t t = 0; t < steps; ++t) {
+      motion.Record(device, t, M::Current(p, M::MakeDrive(p, v[t], motion.waveform.dt), s));
       if (stuck) continue;
-      const double normal = noise ? Normal(options.seed, stream, static_cast<uint64_t>(t)) : 0;
-      const VoltageRamp ramp{v[t], v[t + 1 < waveform.steps ? t + 1 : t], waveform.dt};
-      AdvanceRefined<M>(p, ramp, options.rel_tol, normal, s);
+      const VoltageRamp ramp{v[t], v[t + 1 < steps ? t + 1 : t], motion.waveform.dt};
+      AdvanceRefined<M>(p, ramp, motion.options.rel_tol, noise ? motion.Noise(device, t) : 0, s);
     }
-    devices.template Write<M>(device, p, s);
+    motion.devices.template Write<M>(device, p, s);
   }
 };
 
@@ -118,10 +122,11 @@ void Simulate(const std::string& model, const DeviceView& devices, const Wavefor
     using M = decltype(m);
     CheckWaveform(op, devices, waveform);
     CheckOptions(op, options);
+    const Motion motion{columns, waveform, options, current};
     if (options.rel_tol > 0) {
-      ForEach(op, devices.size, RefineDevice<M>{columns, waveform, options, current}, stream);
+      ForEach(op, devices.size, RefineDevice<M>{motion}, stream);
     } else {
-      ForEach(op, devices.size, StepDevice<M>{columns, waveform, options, current}, stream);
+      ForEach(op, devices.size, StepDevice<M>{motion}, stream);
     }
   });
 }

@@ -44,22 +44,11 @@ class WiredReadTest : public ::testing::Test {
     for (const auto& field : M::kParams) {
       if (own && field.shapes) devices.Spread(field.name, 0.1);
     }
-    std::vector<double> target(devices.n);
-    for (int64_t i = 0; i < devices.n; ++i) {
-      const auto p = devices.ParamsOf(i);
-      target[i] = (0.05 + 0.9 * (i * 29 % 97) / 97.0) * (1 / p.r_on - 1 / p.r_off) + 1 / p.r_off;
-    }
-    const std::vector<float> target32(target.begin(), target.end());
-    ConductanceColumn column;
-    column.f32 = single ? const_cast<float*>(target32.data()) : nullptr;
-    column.f64 = single ? nullptr : target.data();
-    SetConductance(M::kName, devices.View(), column);
+    testing::SpreadConductances(devices);
     return devices;
   }
 
-  static double G(const Columns<M>& devices, int64_t cell) {
-    return devices.g32.empty() ? devices.g64[cell] : static_cast<double>(devices.g32[cell]);
-  }
+  static double G(const Columns<M>& devices, int64_t cell) { return testing::StoredConductance(devices, cell); }
 
   // Voltages of the devices of a tile for one input vector, whose conductances are g(cell).
   template <class Conductances>

@@ -108,6 +108,27 @@ void Vary(Variety variety, Columns<M>& devices) {
   Reset(M::kName, devices.View());
 }
 
+// Gives the devices conductances all over their ranges.
+template <class M>
+void SpreadConductances(Columns<M>& devices) {
+  std::vector<double> target(devices.n);
+  for (int64_t i = 0; i < devices.n; ++i) {
+    const auto p = devices.ParamsOf(i);
+    target[i] = (0.05 + 0.9 * (i * 29 % 97) / 97.0) * (1 / p.r_on - 1 / p.r_off) + 1 / p.r_off;
+  }
+  std::vector<float> target32(target.begin(), target.end());
+  ConductanceColumn column;
+  column.f32 = devices.g32.empty() ? nullptr : target32.data();
+  column.f64 = devices.g32.empty() ? target.data() : nullptr;
+  SetConductance(M::kName, devices.View(), column);
+}
+
+// The conductance of a device as it is stored.
+template <class M>
+double StoredConductance(const Columns<M>& devices, int64_t device) {
+  return devices.g32.empty() ? devices.g64[device] : static_cast<double>(devices.g32[device]);
+}
+
 // One device after the other, one sample after the other: what Simulate must equal bit for bit. Returns the currents.
 template <class M>
 std::vector<double> SlowSimulate(Columns<M>& columns, const Waveform& waveform, const SimulateOptions& options = {}) {
