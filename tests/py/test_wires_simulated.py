@@ -12,10 +12,10 @@ from device_tools import each_model
 from layer_tools import DOUBLE, SINGLE, patched
 from python_models import SWING as PYTHON_SWING
 from python_models import Ohmic, PythonVTEAM, Strict, WithCurrent, crossbar_pair, each_pair, each_tiling
+from read_tools import OWN, crossbar_of, everything, same, voltages
 from reference import nonlinear as reference
 from reference import wires as circuits
 from reference.layers import converter
-from test_nonlinear import OWN, crossbar_of, everything, same, voltages
 from torch import nn
 
 import memtorch
