@@ -66,8 +66,9 @@ def main(events_file: str, status: str) -> int:
     totals = count_all([json.loads(line) for line in lines])
     if status != "0" and not totals["failed"]:
         totals["failed"] = 1
-    skipped = f", {totals['skipped']} skipped" if totals["skipped"] else ""
-    print(f"{totals['passed']} passed, {totals['failed']} failed{skipped}")
+    if totals["skipped"]:
+        print(f"{totals['skipped']} skipped")
+    print(f"{totals['passed']} passed, {totals['failed']} failed")
     return 0 if totals["passed"] and not totals["failed"] else 1
 
 

@@ -27,7 +27,7 @@ NAMES = (
     "wired_layers",
 )
 # Only where they are named: they take minutes, or a GPU.
-SLOW = ("growth", "cuda")
+SLOW = ("growth", "gpu")
 
 
 def processor() -> str:

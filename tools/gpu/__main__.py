@@ -137,7 +137,7 @@ def check_gpu(report: Report, folder: pathlib.Path, jobs: int) -> str:
         report.step(test.name, [test])
     parity = [sys.executable, ROOT / "tests/py/gpu_parity.py"]
     report.step("parity of CPU and GPU", parity, **python_path)
-    table = report.step("benchmark", [sys.executable, ROOT / "tools/bench", "cuda"], **python_path)
+    table = report.step("benchmark", [sys.executable, ROOT / "tools/bench", "gpu"], **python_path)
     sanitize(report, tests, [*parity, *SMALL_SCENARIOS], python_path)
     return table
 
