@@ -66,7 +66,7 @@ def product_rate() -> float:
 def rows() -> list[Row]:
     """The rows of this benchmark."""
     if not memtorch.cuda.is_available():
-        raise SystemExit(f"bench: cuda needs a GPU: {memtorch.cuda.reason()}")
+        raise SystemExit(f"bench: gpu needs one: {memtorch.cuda.reason()}")
     measured, chip = copy_bandwidth(), chip_bandwidth()
     of_chip = "" if chip is None else f", {measured / chip * 100:.0f} % of {chip / 1e9:.0f} GB/s by clock and width"
     table = [Row("bandwidth of a copy", f"{measured / 1e9:.0f} GB/s{of_chip}", "-", True)]
