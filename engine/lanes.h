@@ -34,7 +34,8 @@ struct Type {
 // The body of every "omp simd" loop below is one call: GCC turns structs that are declared in such a loop itself into
 // arrays in memory, and then does not vectorise it.
 
-// Which devices a block holds; any type with `filled` and `Device` can stand in its place. Lanes [0, devices) are [begin, begin + devices), lanes up to `filled` copy the last.
+// Which devices a block holds; any type with `filled` and `Device` can stand in its place. Lanes [0, devices) are
+// [begin, begin + devices), lanes up to `filled` copy the last.
 struct Span {
   int64_t begin;
   int devices;
