@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bindings/columns.h"
+#include "engine/cuda/params.h"
 #include "engine/cuda/simulate.h"
 #include "engine/devices/models.h"
 #include "engine/simulate.h"
@@ -121,6 +122,20 @@ void BindInPlace(const std::string& model, const nb::list& params, const PlacedS
                       [&] { Apply(model, columns.view()); });
 }
 
+void BindCheckParams(const std::string& op, const std::string& model, const nb::list& params, int64_t size,
+                     int64_t first_device, const std::optional<Placed<int64_t>>& found) {
+  Columns columns(op.c_str(), model, params, size);
+  const auto check = [&] { CheckParams(op.c_str(), model, columns.view(), first_device); };
+  if (!found) return columns.place().RunOnCpu("a check that raises", check);
+  columns.place().Add(*found);
+  CheckSize(op.c_str(), "found", *found, 1);
+  columns.place().Run([&](void* stream) { cuda::FindBadParams(model, columns.view(), found->data(), stream); },
+                      [&] {
+                        check();
+                        *found->data() = -1;
+                      });
+}
+
 }  // namespace
 
 void BindDevices(nb::module_& m) {
@@ -138,13 +153,11 @@ void BindDevices(nb::module_& m) {
         "state"_a.noconvert(), "g"_a.noconvert(), "stuck"_a.noconvert() = nb::none(), "Recomputes g from the state.");
   m.def("reset", &BindInPlace<&Reset, &cuda::Reset>, "model"_a, "params"_a, "state"_a.noconvert(), "g"_a.noconvert(),
         "stuck"_a.noconvert() = nb::none(), "Puts every device into its model's initial state.");
-  m.def(
-      "check_params",
-      [](const std::string& op, const std::string& model, const nb::list& params, int64_t size) {
-        const Columns columns(op.c_str(), model, params, size);
-        CheckParams(op.c_str(), model, columns.view());
-      },
-      "op"_a, "model"_a, "params"_a, "size"_a, "Raises unless every parameter of every device is in its range.");
+  m.def("check_params", &BindCheckParams, "op"_a, "model"_a, "params"_a, "size"_a, "first_device"_a = 0,
+        "found"_a.noconvert() = nb::none(),
+        "Raises unless every parameter of every device is in its range; messages count devices from first_device. On a "
+        "GPU found [1], int64, is written instead: -1, or a number that leaves the first bad device when divided by "
+        "size.");
 }
 
 }  // namespace memtorch

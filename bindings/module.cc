@@ -21,6 +21,7 @@ void BindQuantize(nb::module_& m);
 void BindRandom(nb::module_& m);
 void BindReads(nb::module_& m);
 void BindTiles(nb::module_& m);
+void BindWeights(nb::module_& m);
 void BindWindows(nb::module_& m);
 
 namespace {
@@ -72,6 +73,7 @@ NB_MODULE(_engine, m) {
   memtorch::BindQuantize(m);
   memtorch::BindRandom(m);
   memtorch::BindTiles(m);
+  memtorch::BindWeights(m);
   memtorch::BindWindows(m);
   m.def("set_num_threads", &memtorch::SetNumThreads, "count"_a,
         "Threads that engine calls of this Python thread use; 0: OpenMP's own number.");

@@ -49,27 +49,27 @@ bool IsShared(const DeviceView& devices) {
   return true;
 }
 
-// That the i-th parameter of every device is in its range.
+// That the i-th parameter of every device is in its range. Messages count devices from `first_device`.
 template <class M>
-void CheckParamRange(const char* op, const DeviceView& devices, int i) {
+void CheckParamRange(const char* op, const DeviceView& devices, int i, int64_t first_device = 0) {
   const auto& field = M::kParams[i];
   const ParamColumn& column = devices.params[i];
   const int64_t n = column.stride == 0 ? 1 : devices.size;
   const int64_t bad = FirstOf(n, [&](int64_t device) { return !InRange(field.range, column.data[device]); });
   if (bad == n) return;
-  const std::string whose = column.stride == 0 ? "" : " of device " + std::to_string(bad);
+  const std::string whose = column.stride == 0 ? "" : " of device " + std::to_string(first_device + bad);
   Invalid(op, field.name, whose, " ", Quantity(column.data[bad], field.unit), " must be ",
           RangeText(field.range, column.data[bad]));
 }
 
 template <class M>
-void CheckParamValues(const char* op, const DeviceView& devices) {
-  for (int i = 0; i < kParamCount<M>; ++i) CheckParamRange<M>(op, devices, i);
+void CheckParamValues(const char* op, const DeviceView& devices, int64_t first_device = 0) {
+  for (int i = 0; i < kParamCount<M>; ++i) CheckParamRange<M>(op, devices, i, first_device);
   const bool shared = IsShared<M>(devices);
   const int64_t n = shared ? 1 : devices.size;
   const int64_t bad = FirstOf(n, [&](int64_t device) { return !M::Conflict(ParamsOf<M>(devices, device)).empty(); });
   if (bad == n) return;
-  Invalid(op, shared ? "" : "device " + std::to_string(bad) + ": ", M::Conflict(ParamsOf<M>(devices, bad)));
+  Invalid(op, shared ? "" : "device " + std::to_string(first_device + bad) + ": ", M::Conflict(ParamsOf<M>(devices, bad)).Text());
 }
 
 // The same where the columns of parameters that differ cannot be read, because they are on a GPU.

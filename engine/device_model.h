@@ -32,7 +32,7 @@
 //     static bool Holds(const Params&, const Drive&);      whether the drive moves no state within its bounds (noise
 //                                                          apart); false is always allowed. Between two voltages at
 //                                                          which it is true it is true
-//     static std::string Conflict(const Params&);          host: what is wrong between parameters, or empty
+//     static Mismatch Conflict(const Params&);             what is wrong between parameters, or {}
 //   };
 #ifndef MEMTORCH_ENGINE_DEVICE_MODEL_H_
 #define MEMTORCH_ENGINE_DEVICE_MODEL_H_
@@ -93,7 +93,7 @@ constexpr double kSmallestParam = 1e-50;
 constexpr double kLargestParam = 1e50;
 
 // Whether value obeys the range; NaN and infinities obey none. RangeText says what is allowed.
-inline bool InRange(Range range, double value) {
+MT_HD bool InRange(Range range, double value) {
   const double magnitude = value < 0 ? -value : value;
   if (!(magnitude == 0 || (magnitude >= kSmallestParam && magnitude <= kLargestParam))) return false;
   switch (range) {
@@ -137,12 +137,23 @@ inline std::string Quantity(double value, const char* unit) {
   return text.str();
 }
 
-// For Conflict: "r_on (2000 ohm) must be below r_off (1000 ohm)".
-inline std::string MustBe(const char* relation, const char* a, double a_value, const char* b, double b_value,
-                          const char* unit) {
-  return std::string(a) + ' ' + Quantity(a_value, unit) + " must be " + relation + ' ' + b + ' ' +
-         Quantity(b_value, unit);
-}
+// Two parameters, or one, that do not go together; of no name: there is nothing wrong.
+struct Mismatch {
+  const char* a = nullptr;
+  double a_value = 0;
+  const char* must = nullptr;
+  const char* b = nullptr;  // null: one parameter alone
+  double b_value = 0;
+  const char* unit = "";
+
+  MT_HD bool empty() const { return a == nullptr; }
+  // "r_on (2000 ohm) must be below r_off (1000 ohm)".
+  std::string Text() const {
+    if (empty()) return "";
+    const std::string other = b == nullptr ? "" : ' ' + std::string(b) + ' ' + Quantity(b_value, unit);
+    return std::string(a) + ' ' + Quantity(a_value, unit) + " must " + must + other;
+  }
+};
 
 namespace internal {
 
@@ -175,6 +186,19 @@ template <class M, size_t i>
 MT_HD void SetSelector(typename M::Params& p) {
   constexpr auto kField = M::kParams[i];
   if constexpr (kField.selects) p.*kField.member = kField.value;
+}
+
+template <class M, size_t i, class Source>
+MT_HD bool IsOutOfRange(const Source& source) {
+  constexpr auto kField = M::kParams[i];
+  return !InRange(kField.range, source(i));
+}
+
+template <class M, class Source, size_t... i>
+MT_HD int FirstOutOfRangeAt(const Source& source, std::index_sequence<i...>) {
+  int good = 0;
+  const bool bad = ((IsOutOfRange<M, i>(source) || (++good, false)) || ...);
+  return bad ? good : kParamCount<M>;
 }
 
 template <class M, class Source, size_t... i>
@@ -222,6 +246,12 @@ MT_HD typename M::State LoadState(const Source& source) {
   typename M::State s{};
   internal::LoadStateAt<M>(source, s, internal::StateIndices<M>());
   return s;
+}
+
+// The first parameter i, in the order of the table, whose value source(i) is out of its range, or kParamCount<M>.
+template <class M, class Source>
+MT_HD int FirstOutOfRange(const Source& source) {
+  return internal::FirstOutOfRangeAt<M>(source, internal::ParamIndices<M>());
 }
 
 // sink(i, value) for every state variable.

@@ -76,9 +76,26 @@ MT_HD double Normal(uint64_t seed, uint64_t stream, uint64_t index) {
   return index % 2 == 0 ? even : odd;
 }
 
+// What becomes of draws: loc + scale * draw, or e to the power of that, within [min, max].
+struct Distribution {
+  enum class Kind { kUniform, kNormal, kLogNormal };  // of (loc, loc + scale), or with mean loc and deviation scale
+
+  Kind kind = Kind::kNormal;
+  double loc = 0, scale = 1;
+  double min = -internal::kInfinity, max = internal::kInfinity;
+
+  MT_HD double Of(double draw) const {
+    const double x = draw * scale + loc;
+    return Clamp(kind == Kind::kLogNormal ? Exp(x) : x, min, max);
+  }
+};
+
 // out[i] = draw (seed, stream, first + i), i < n. Threaded. REQUIRES first >= 0.
 void FillUniform(uint64_t seed, uint64_t stream, int64_t first, double* out, int64_t n);
 void FillNormal(uint64_t seed, uint64_t stream, int64_t first, double* out, int64_t n);
+// The same draws, distributed.
+void FillDistributed(const Distribution& distribution, uint64_t seed, uint64_t stream, int64_t first, double* out,
+                     int64_t n);
 
 }  // namespace memtorch
 

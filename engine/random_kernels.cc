@@ -20,9 +20,25 @@ void Normals(uint64_t seed, uint64_t stream, uint64_t first_block, double* out, 
   }
 }
 
+// A loop for each formula, so that none of them decides for every draw.
+template <Distribution::Kind kKind>
+void DistributeAs(Distribution distribution, double* x, int64_t n) {
+  distribution.kind = kKind;
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) x[i] = distribution.Of(x[i]);
+}
+
+void Distribute(const Distribution& distribution, double* x, int64_t n) {
+  if (distribution.kind == Distribution::Kind::kLogNormal) {
+    DistributeAs<Distribution::Kind::kLogNormal>(distribution, x, n);
+  } else {
+    DistributeAs<Distribution::Kind::kNormal>(distribution, x, n);
+  }
+}
+
 }  // namespace
 
-const RandomKernels kRandom = {Uniforms, Normals};
+const RandomKernels kRandom = {Uniforms, Normals, Distribute};
 
 }  // namespace MT_ISA
 }  // namespace memtorch

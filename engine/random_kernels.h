@@ -6,10 +6,14 @@
 
 namespace memtorch {
 
+struct Distribution;
+
 // out [2 * blocks]: the draws of blocks first_block, first_block + 1, ...
 struct RandomKernels {
   void (*uniform)(uint64_t seed, uint64_t stream, uint64_t first_block, double* out, int64_t blocks);
   void (*normal)(uint64_t seed, uint64_t stream, uint64_t first_block, double* out, int64_t blocks);
+  // x [n]: draws, in place.
+  void (*distribute)(const Distribution& distribution, double* x, int64_t n);
 };
 
 namespace baseline {

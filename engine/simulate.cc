@@ -149,13 +149,13 @@ void Reset(const std::string& model, const DeviceView& devices) {
       op);
 }
 
-void CheckParams(const char* op, const std::string& model, const DeviceView& devices) {
+void CheckParams(const char* op, const std::string& model, const DeviceView& devices, int64_t first_device) {
   WithModel(
       model,
       [&](auto m) {
         using M = decltype(m);
         CheckParamColumns<M>(op, devices);
-        CheckParamValues<M>(op, devices);
+        CheckParamValues<M>(op, devices, first_device);
       },
       op);
 }

@@ -46,8 +46,8 @@ void UpdateConductance(const std::string& model, const DeviceView& devices);
 void Reset(const std::string& model, const DeviceView& devices);
 
 // Checks every parameter of every device against the model's table and its cross conditions (r_on < r_off, ...).
-// op names the caller in the message.
-void CheckParams(const char* op, const std::string& model, const DeviceView& devices);
+// op names the caller in the message, where the first device is number `first_device`.
+void CheckParams(const char* op, const std::string& model, const DeviceView& devices, int64_t first_device = 0);
 
 }  // namespace memtorch
 

@@ -26,6 +26,12 @@ class DeviceColumns {
     return LoadParams<M>(ParamSource{this, device});
   }
 
+  // As FirstOutOfRange of device_model.h.
+  template <class M>
+  MT_HD int FirstOutOfRange(int64_t device) const {
+    return memtorch::FirstOutOfRange<M>(ParamSource{this, device});
+  }
+
   template <class M>
   MT_HD typename M::State StateAt(int64_t device) const {
     return LoadState<M>(StateSource{view_.state, device});

@@ -136,6 +136,15 @@ MT_HD void AtomicIncrement(uint32_t* counter) {
 #endif
 }
 
+// Lowers `*least` to `value` from many threads at once: the smallest does not depend on their order.
+MT_HD void AtomicMin(uint64_t* least, uint64_t value) {
+#if defined(__CUDA_ARCH__)
+  atomicMin(reinterpret_cast<unsigned long long*>(least), static_cast<unsigned long long>(value));
+#else
+  if (value < *least) *least = value;
+#endif
+}
+
 #if defined(__CUDACC__)
 
 namespace internal {

@@ -5,6 +5,7 @@
 #include "engine/cuda/grid.h"
 #include "engine/cuda/nodes.h"
 #include "engine/cuda/nonlinear_read.h"
+#include "engine/cuda/params.h"
 #include "engine/cuda/program.h"
 #include "engine/cuda/quantize.h"
 #include "engine/cuda/random.h"
@@ -12,6 +13,7 @@
 #include "engine/cuda/runtime.h"
 #include "engine/cuda/simulate.h"
 #include "engine/cuda/tile.h"
+#include "engine/cuda/weights.h"
 #include "engine/cuda/wired_read.h"
 
 namespace memtorch::cuda {
@@ -50,6 +52,8 @@ void ReadSimulated(const std::string&, const NonlinearRead&, const SimulatedRead
   Refuse("read_simulated");
 }
 
+void FindBadParams(const std::string&, const DeviceView&, int64_t*, void*) { Refuse("check_params"); }
+
 int64_t ProgramWorkspaceBytes() { Refuse("program"); }
 void Program(const std::string&, const DeviceView&, const TileShape&, const double*, const uint8_t*,
              const ProgramOptions&, const ProgramReport&, void*, void*) {
@@ -58,6 +62,11 @@ void Program(const std::string&, const DeviceView&, const TileShape&, const doub
 
 void FillUniform(uint64_t, uint64_t, int64_t, double*, int64_t, void*) { Refuse("fill_uniform"); }
 void FillNormal(uint64_t, uint64_t, int64_t, double*, int64_t, void*) { Refuse("fill_normal"); }
+void FillDistributed(const Distribution&, uint64_t, uint64_t, int64_t, double*, int64_t, void*) {
+  Refuse("fill_distributed");
+}
+
+int64_t SumWeightsWorkspaceBytes(int64_t) { Refuse("sum_weights"); }
 
 int64_t SolveNodesWorkspaceBytes(int64_t, int64_t, int64_t, bool) { Refuse("solve_nodes"); }
 void SolveNodes(MatrixView<const double>, const Wires&, const GridSources&, const NodeOptions&, const GridNodes&, void*,
@@ -99,6 +108,14 @@ void GatherTiles(const TileGrid&, const T*, MatrixView<T>, Layout, void*) {
   Refuse("gather_tiles");
 }
 template <class T>
+void MapWeights(const WeightMap&, const T*, int64_t, T*, T*, void*) {
+  Refuse("map_weights");
+}
+template <class T>
+void SumWeights(const WeightDifferences<T>&, double*, void*, void*) {
+  Refuse("sum_weights");
+}
+template <class T>
 int64_t ReadWorkspaceBytes(const TileGrid&, const MatrixView<T>&) {
   Refuse("read");
 }
@@ -114,6 +131,8 @@ void Read(const TileGrid&, const float*, const float*, MatrixView<const T>, cons
   template void DigitizeAndSum(const AdcOptions&, const PartialSums<T>&, const std::vector<int64_t>&, T*, void*); \
   template void ScatterTiles(const TileGrid&, MatrixView<const T>, T, T*, Layout, void*);                         \
   template void GatherTiles(const TileGrid&, const T*, MatrixView<T>, Layout, void*);                             \
+  template void MapWeights(const WeightMap&, const T*, int64_t, T*, T*, void*);                                   \
+  template void SumWeights(const WeightDifferences<T>&, double*, void*, void*);                                   \
   template int64_t ReadWorkspaceBytes(const TileGrid&, const MatrixView<T>&);                                     \
   template void Read(const TileGrid&, const float*, const float*, MatrixView<const T>, const AdcOptions*,         \
                      MatrixView<T>, void*, void*);

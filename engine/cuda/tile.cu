@@ -5,21 +5,52 @@
 namespace memtorch::cuda {
 namespace {
 
-// One thread per cell of the tiles; neighbours are neighbours in the tiles, and in the matrix of a plain layout.
+// One thread per cell of the tiles; neighbours are neighbours in the tiles and in the matrix.
 template <class T>
 struct ScatterCell {
   TileGrid grid;
   MatrixView<const T> matrix;
   T pad;
   T* tiles;
-  Layout layout;
 
   MT_HD void operator()(int64_t cell) const {
     const int64_t tile = cell / (grid.tile_rows * grid.tile_cols);
     const int64_t i = tile / grid.across() * grid.tile_rows + cell / grid.tile_cols % grid.tile_rows;
     const int64_t j = tile % grid.across() * grid.tile_cols + cell % grid.tile_cols;
-    const bool padding = i >= grid.rows || j >= grid.cols;
-    tiles[cell] = padding ? pad : layout == Layout::kPlain ? matrix(i, j) : matrix(j, i);
+    tiles[cell] = i < grid.rows && j < grid.cols ? matrix(i, j) : pad;
+  }
+};
+
+constexpr int kSide = 32;      // of the square of cells that a block turns over
+constexpr int kThreads = 256;  // of the block
+
+// One block per square of a tile. Neighbours are read as neighbours of the transpose and written as those of the tile;
+// in between the square lies in shared memory, one column wider, so that its rows and columns meet different banks.
+template <class T>
+struct ScatterTransposed {
+  TileGrid grid;
+  MatrixView<const T> matrix;  // [cols, rows]
+  T pad;
+  T* tiles;
+
+  MT_HD int64_t down() const { return (grid.tile_rows + kSide - 1) / kSide; }
+  MT_HD int64_t across() const { return (grid.tile_cols + kSide - 1) / kSide; }
+
+  MT_HD void operator()(const Block& block) const {
+    T* square = block.Shared<T>();
+    const int64_t tile = block.index() / (down() * across()), part = block.index() % (down() * across());
+    const int64_t row = part / across() * kSide, col = part % across() * kSide;  // of the square in its tile
+    const int64_t first_row = tile / grid.across() * grid.tile_rows + row;
+    const int64_t first_col = tile % grid.across() * grid.tile_cols + col;
+    block.Each(kSide * kSide, [&](int k) {
+      const int64_t i = first_row + k % kSide, j = first_col + k / kSide;
+      square[k % kSide * (kSide + 1) + k / kSide] = i < grid.rows && j < grid.cols ? matrix(j, i) : pad;
+    });
+    block.Each(kSide * kSide, [&](int k) {
+      const int64_t i = row + k / kSide, j = col + k % kSide;
+      if (i >= grid.tile_rows || j >= grid.tile_cols) return;  // of the next tile
+      tiles[(tile * grid.tile_rows + i) * grid.tile_cols + j] = square[k / kSide * (kSide + 1) + k % kSide];
+    });
   }
 };
 
@@ -43,7 +74,13 @@ template <class T>
 void ScatterTiles(const TileGrid& grid, MatrixView<const T> matrix, T pad, T* tiles, Layout layout, void* stream) {
   const char* op = "scatter_tiles";
   CheckView(op, grid, matrix, layout);
-  ForEach(op, grid.cells(), ScatterCell<T>{grid, matrix, pad, tiles, layout}, stream);
+  if (layout == Layout::kPlain) {
+    ForEach(op, grid.cells(), ScatterCell<T>{grid, matrix, pad, tiles}, stream);
+    return;
+  }
+  const ScatterTransposed<T> scatter{grid, matrix, pad, tiles};
+  const int64_t squares = grid.tiles() * scatter.down() * scatter.across();
+  ForBlocks<kThreads>(op, squares, kSide * (kSide + 1) * static_cast<int64_t>(sizeof(T)), scatter, stream);
 }
 
 template <class T>

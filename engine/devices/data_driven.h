@@ -107,12 +107,12 @@ struct DataDriven {
   MT_HD static bool UsesNoise(const Params&) { return false; }
   MT_HD static bool Holds(const Params&, const Drive& drive) { return drive.gain == 0; }
 
-  static std::string Conflict(const Params& p) {
-    if (!(p.r_on < p.r_off)) return MustBe("below", "r_on", p.r_on, "r_off", p.r_off, "ohm");
-    if (p.eta == 0) return "eta (0) must not be 0";
-    if (!(p.eta * p.A_p > 0)) return MustBe("of the sign of", "A_p", p.A_p, "eta", p.eta, "");
-    if (!(p.eta * p.A_n < 0)) return MustBe("of the sign opposite to", "A_n", p.A_n, "eta", p.eta, "");
-    return "";
+  MT_HD static Mismatch Conflict(const Params& p) {
+    if (!(p.r_on < p.r_off)) return {"r_on", p.r_on, "be below", "r_off", p.r_off, "ohm"};
+    if (p.eta == 0) return {"eta", p.eta, "not be 0"};
+    if (!(p.eta * p.A_p > 0)) return {"A_p", p.A_p, "be of the sign of", "eta", p.eta, ""};
+    if (!(p.eta * p.A_n < 0)) return {"A_n", p.A_n, "be of the sign opposite to", "eta", p.eta, ""};
+    return {};
   }
 };
 

@@ -88,8 +88,9 @@ struct LinearIonDrift {
   MT_HD static bool UsesNoise(const Params&) { return false; }
   MT_HD static bool Holds(const Params&, const Drive& drive) { return drive.gain == 0; }
 
-  static std::string Conflict(const Params& p) {
-    return p.r_on < p.r_off ? "" : MustBe("below", "r_on", p.r_on, "r_off", p.r_off, "ohm");
+  MT_HD static Mismatch Conflict(const Params& p) {
+    if (p.r_on < p.r_off) return {};
+    return {"r_on", p.r_on, "be below", "r_off", p.r_off, "ohm"};
   }
 };
 

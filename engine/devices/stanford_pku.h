@@ -134,15 +134,15 @@ struct StanfordPku {
     return (p.gamma_init - p.beta * (gap_nm * gap_nm * gap_nm)) * drive.field < p.F_min;
   }
 
-  static std::string Conflict(const Params& p) {
+  MT_HD static Mismatch Conflict(const Params& p) {
     if (!(p.read_scale < kHuge)) {
-      return MustBe("at most some 300 times", "read_voltage", p.read_voltage, "V_0", p.V_0, "V");
+      return {"read_voltage", p.read_voltage, "be at most some 300 times", "V_0", p.V_0, "V"};
     }
-    if (!(p.r_on < p.r_off)) return MustBe("below", "r_on", p.r_on, "r_off", p.r_off, "ohm");
+    if (!(p.r_on < p.r_off)) return {"r_on", p.r_on, "be below", "r_off", p.r_off, "ohm"};
     if (!(p.read_scale * p.r_on > 1)) {  // gap_min > 0
-      return MustBe("above", "r_on", p.r_on, "the resistance of a closed gap at read_voltage", 1 / p.read_scale, "ohm");
+      return {"r_on", p.r_on, "be above", "the resistance of a closed gap at read_voltage", 1 / p.read_scale, "ohm"};
     }
-    return "";
+    return {};
   }
 };
 

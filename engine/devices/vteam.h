@@ -91,11 +91,11 @@ struct Vteam {
   MT_HD static bool UsesNoise(const Params&) { return false; }
   MT_HD static bool Holds(const Params&, const Drive& drive) { return drive.dx == 0; }
 
-  static std::string Conflict(const Params& p) {
-    if (!(p.r_on < p.r_off)) return MustBe("below", "r_on", p.r_on, "r_off", p.r_off, "ohm");
-    if (!(p.x_on < p.x_off)) return MustBe("below", "x_on", p.x_on, "x_off", p.x_off, "m");
-    if (!(p.x_off <= p.d)) return MustBe("at most", "x_off", p.x_off, "d", p.d, "m");
-    return "";
+  MT_HD static Mismatch Conflict(const Params& p) {
+    if (!(p.r_on < p.r_off)) return {"r_on", p.r_on, "be below", "r_off", p.r_off, "ohm"};
+    if (!(p.x_on < p.x_off)) return {"x_on", p.x_on, "be below", "x_off", p.x_off, "m"};
+    if (!(p.x_off <= p.d)) return {"x_off", p.x_off, "be at most", "d", p.d, "m"};
+    return {};
   }
 
  private:

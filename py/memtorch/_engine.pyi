@@ -56,8 +56,10 @@ def update_conductance(model: str, params: list, state: Sequence[Annotated[NDArr
 def reset(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')]], g: Annotated[NDArray | Tensor, dict(order='C')], stuck: Annotated[NDArray | Tensor, dict(order='C')] | None = None) -> None:
     """Puts every device into its model's initial state."""
 
-def check_params(op: str, model: str, params: list, size: int) -> None:
-    """Raises unless every parameter of every device is in its range."""
+def check_params(op: str, model: str, params: list, size: int, first_device: int = 0, found: Annotated[NDArray[numpy.int64] | Tensor, dict(order='C')] | None = None) -> None:
+    """
+    Raises unless every parameter of every device is in its range; messages count devices from first_device. On a GPU found [1], int64, is written instead: -1, or a number that leaves the first bad device when divided by size.
+    """
 
 class ProgramOptions:
     """Pulses and limits of write-verify programming."""
@@ -302,13 +304,31 @@ def fill_normal(seed: int, stream: int, first: int, out: Annotated[NDArray[numpy
 def fill_uniform(seed: int, stream: int, first: int, out: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')]) -> None:
     """out[i] = draw (seed, stream, first + i) from (0, 1)."""
 
-def scatter_tiles(matrix: Annotated[NDArray | Tensor, dict(order='C')], tiles: Annotated[NDArray | Tensor, dict(order='C')], pad: float) -> None:
+def fill_distributed(seed: int, stream: int, first: int, out: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')], distribution: str, loc: float, scale: float, min: float, max: float) -> None:
     """
-    matrix [rows, cols] into tiles [tiles, tile_rows, tile_cols]; cells beyond the matrix get pad.
+    out[i] = loc + scale * draw (seed, stream, first + i) within [min, max]: 'uniform' or 'normal', or e to the power of it, 'log_normal'.
+    """
+
+def scatter_tiles(matrix: Annotated[NDArray | Tensor, dict(order='C')], tiles: Annotated[NDArray | Tensor, dict(order='C')], pad: float, transposed: bool = False) -> None:
+    """
+    matrix [rows, cols] into tiles [tiles, tile_rows, tile_cols]; cells beyond the matrix get pad. transposed: the array that is given is the matrix's transpose.
     """
 
 def gather_tiles(tiles: Annotated[NDArray | Tensor, dict(order='C')], matrix: Annotated[NDArray | Tensor, dict(order='C')]) -> None:
     """tiles [tiles, tile_rows, tile_cols] into matrix [rows, cols]."""
+
+def map_weights(weights: Annotated[NDArray | Tensor, dict(order='C')], w_max: float, middle: float, slope: float, low: float, high: float, positive: Annotated[NDArray | Tensor, dict(order='C')], negative: Annotated[NDArray | Tensor, dict(order='C')] | None = None) -> None:
+    """
+    positive = middle + slope * weights / w_max within [low, high], siemens; negative: the same of -weights.
+    """
+
+def sum_weights(weights: Annotated[NDArray | Tensor, dict(order='C')], positive: Annotated[NDArray | Tensor, dict(order='C')], negative: Annotated[NDArray | Tensor, dict(order='C')] | None, reference: float, sums: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')], workspace: Annotated[NDArray | Tensor, dict(order='C')] | None = None) -> None:
+    """
+    sums = [sum of weights * d, sum of d * d], d = positive - negative, or positive - reference without.
+    """
+
+def sum_weights_workspace(size: int) -> int:
+    """Bytes that sum_weights needs as workspace for weights on a GPU."""
 
 def joglekar(x: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu', writable=False)], p: float, out: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', device='cpu')]) -> None:
     """Joglekar's window of x [n] into out [n]."""

@@ -30,6 +30,7 @@ __all__ = [
     "partial_sums",
     "placed",
     "quantize",
+    "random_distributed_",
     "random_normal_",
     "random_seed",
     "random_uniform_",
@@ -257,14 +258,16 @@ def scatter_tiles_(matrix: Tensor, tiles: Tensor, pad: float = 0.0) -> Tensor:
     """
     target = tiles.detach()
     here = on_gpu(target) or target.is_cpu
-    source = placed(matrix.detach().to(target.device))
+    source = matrix.detach().to(target.device)
+    transposed = source.t().is_contiguous() and not source.is_contiguous()  # weights [outputs, inputs] seen as inputs
+    source = placed(source.t() if transposed else source)
     engine_threads()
     if here:
-        _engine.scatter_tiles(source, target, pad)
+        _engine.scatter_tiles(source, target, pad, transposed)
         torch.autograd.graph.increment_version(tiles)
     else:
         host = torch.empty(target.shape, dtype=target.dtype)
-        _engine.scatter_tiles(source, host, pad)
+        _engine.scatter_tiles(source, host, pad, transposed)
         target.copy_(host)
     return tiles
 
@@ -377,6 +380,25 @@ def random_uniform_(out: Tensor, seed: int, stream: int = 0, first: int = 0) -> 
     """Fills a contiguous float64 tensor, on a CPU or GPU: element i is draw (seed, stream, first + i) from (0, 1)."""
     engine_threads()
     _engine.fill_uniform(seed, stream, first, out.view(-1))
+    return out
+
+
+def random_distributed_(
+    out: Tensor, seed: int, distribution: str, loc: float, scale: float, low: float, high: float
+) -> Tensor:
+    """Fills a contiguous float64 tensor, on a CPU or GPU, with draws limited to [low, high].
+
+    Args:
+        out: [n]: loc + scale * x, where element i of x is that of ``random_uniform_`` or ``random_normal_``.
+        seed: The key.
+        distribution: "uniform", "normal", or "log_normal": e to the power of "normal".
+        loc: Added.
+        scale: Multiplied.
+        low: What is below becomes this.
+        high: What is above becomes this.
+    """
+    engine_threads()
+    _engine.fill_distributed(seed, 0, 0, out.view(-1), distribution, loc, scale, low, high)
     return out
 
 

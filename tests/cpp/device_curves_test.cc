@@ -63,13 +63,13 @@ TEST(VteamTest, StaysBetweenXOnAndXOff) {
 TEST(VteamTest, NamesConflictingBounds) {
   auto p = Defaults<Vteam>();
   p.r_on = 2000;
-  EXPECT_EQ(Vteam::Conflict(p), "r_on (2000 ohm) must be below r_off (1000 ohm)");
+  EXPECT_EQ(Vteam::Conflict(p).Text(), "r_on (2000 ohm) must be below r_off (1000 ohm)");
   p = Defaults<Vteam>();
   p.x_on = 4e-9;
-  EXPECT_EQ(Vteam::Conflict(p), "x_on (4e-09 m) must be below x_off (3e-09 m)");
+  EXPECT_EQ(Vteam::Conflict(p).Text(), "x_on (4e-09 m) must be below x_off (3e-09 m)");
   p = Defaults<Vteam>();
   p.x_off = 4e-9;
-  EXPECT_EQ(Vteam::Conflict(p), "x_off (4e-09 m) must be at most d (3e-09 m)");
+  EXPECT_EQ(Vteam::Conflict(p).Text(), "x_off (4e-09 m) must be at most d (3e-09 m)");
 }
 
 TEST(StanfordPkuTest, HasThePublishedCurrents) {
@@ -138,7 +138,7 @@ TEST(StanfordPkuTest, NamesAClosedGap) {
   auto p = Defaults<StanfordPku>();
   p.r_on = 100;
   StanfordPku::Derive(p);
-  EXPECT_EQ(StanfordPku::Conflict(p),
+  EXPECT_EQ(StanfordPku::Conflict(p).Text(),
             "r_on (100 ohm) must be above the resistance of a closed gap at read_voltage (243.456 ohm)");
 }
 
@@ -192,15 +192,15 @@ TEST(DataDrivenTest, MirrorsWithEta) {
   p.eta = -1;
   p.A_p = -p.A_p;
   p.A_n = -p.A_n;
-  EXPECT_EQ(DataDriven::Conflict(p), "");
+  EXPECT_EQ(DataDriven::Conflict(p).Text(), "");
   p.r_p_0 = 5000;
   DataDriven::State s{9000};
   DataDriven::Advance(p, DataDriven::MakeDrive(p, 1.5, 1e6), s, 0, 0);
   EXPECT_NEAR(s.r, 5000, 1e-11);  // +V now lowers R to its boundary
   p.A_p = -p.A_p;
-  EXPECT_EQ(DataDriven::Conflict(p), "A_p (743.47) must be of the sign of eta (-1)");
+  EXPECT_EQ(DataDriven::Conflict(p).Text(), "A_p (743.47) must be of the sign of eta (-1)");
   p.eta = 0;
-  EXPECT_EQ(DataDriven::Conflict(p), "eta (0) must not be 0");
+  EXPECT_EQ(DataDriven::Conflict(p).Text(), "eta (0) must not be 0");
 }
 
 TEST(DataDriven2021Test, NeverPassesItsBoundary) {

@@ -54,7 +54,7 @@ TYPED_TEST(DeviceModelTest, TableIsConsistent) {
     EXPECT_GT(std::string(field.doc).size(), 10u) << field.name;
   }
   for (const auto& field : TypeParam::kState) EXPECT_TRUE(names.insert(field.name).second) << field.name << " twice";
-  EXPECT_EQ(TypeParam::Conflict(this->Default()), "");
+  EXPECT_EQ(TypeParam::Conflict(this->Default()).Text(), "");
   EXPECT_LE(kParamCount<TypeParam>, kMaxParams);
   EXPECT_LE(kStateCount<TypeParam>, kMaxStates);
   EXPECT_GT(TypeParam::kTimeStep, 0);
@@ -172,8 +172,8 @@ TYPED_TEST(DeviceModelTest, RestsAtZeroVolts) {
 TYPED_TEST(DeviceModelTest, RejectsROnFromROffUp) {
   auto p = this->Default();
   p.r_on = p.r_off;
-  EXPECT_NE(TypeParam::Conflict(p).find("r_on"), std::string::npos);
-  EXPECT_NE(TypeParam::Conflict(p).find("must be below r_off"), std::string::npos);
+  EXPECT_NE(TypeParam::Conflict(p).Text().find("r_on"), std::string::npos);
+  EXPECT_NE(TypeParam::Conflict(p).Text().find("must be below r_off"), std::string::npos);
 }
 
 // The published equations as one would write them down, one step: returns the recorded current. In extended precision:

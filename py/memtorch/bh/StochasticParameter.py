@@ -31,23 +31,23 @@ class _Sampler:
             return self.distribution.mean
         return min(max(float(self.distribution.sample()), self.min), self.max)
 
-    def sample(self, count: int) -> Tensor:
-        """Independent samples [count], float64. ``torch.manual_seed`` reproduces them."""
-        draw = self._quick_samples(torch.empty(count, dtype=torch.float64))
-        if draw is None:
-            draw = self.distribution.sample(torch.Size((count,))).to("cpu", torch.float64)
-        return draw.clamp_(self.min, self.max)
+    def sample(self, count: int, device: torch.device | str = "cpu") -> Tensor:
+        """Independent samples [count], float64, on a device. ``torch.manual_seed`` reproduces them.
 
-    def _quick_samples(self, out: Tensor) -> Tensor | None:
-        """Fills ``out`` from the engine's counter-based generator, or returns None where that has no such draws."""
+        Uniform, normal and log-normal ones come from the engine's counter-based generator and are drawn where they are
+        wanted, everywhere the same; others by torch, where the distribution's parameters are.
+        """
         drawn = self.distribution
         if type(drawn) is Uniform:
-            low, high = float(drawn.low), float(drawn.high)
-            return _ops.random_uniform_(out, _ops.random_seed()).mul_(high - low).add_(low)
-        if type(drawn) is Normal or type(drawn) is LogNormal:
-            _ops.random_normal_(out, _ops.random_seed()).mul_(float(drawn.scale)).add_(float(drawn.loc))
-            return out.exp_() if type(drawn) is LogNormal else out
-        return None
+            shape = ("uniform", float(drawn.low), float(drawn.high) - float(drawn.low))
+        elif type(drawn) is Normal or type(drawn) is LogNormal:
+            kind = "normal" if type(drawn) is Normal else "log_normal"
+            shape = (kind, float(drawn.loc), float(drawn.scale))
+        else:
+            samples = drawn.sample(torch.Size((count,))).to(device, torch.float64)
+            return samples.clamp_(self.min, self.max)
+        out = torch.empty(count, dtype=torch.float64, device=device)
+        return _ops.random_distributed_(out, _ops.random_seed(), *shape, self.min, self.max)
 
     def __repr__(self) -> str:
         return f"StochasticParameter({self.distribution}, min={self.min:g}, max={self.max:g})"
@@ -153,14 +153,21 @@ def draw(name: str, parameter: Callable[..., Any], mean: bool) -> float:
         raise InvalidArgument(f"[StochasticParameter] {name} ({parameter!r}) must {must}: {error}") from error
 
 
-def draw_column(parameter: Callable[..., Any], name: str, count: int) -> Tensor:
-    """Samples [count], float64, of a stochastic parameter (any callable that returns a number)."""
+def draw_column(parameter: Callable[..., Any], name: str, count: int, device: torch.device | str = "cpu") -> Tensor:
+    """Samples [count], float64, of a stochastic parameter (any callable that returns a number), on a device."""
     if isinstance(parameter, _Sampler):
-        return parameter.sample(count)
-    return torch.tensor([draw(name, parameter, mean=False) for _ in range(count)], dtype=torch.float64)
+        return parameter.sample(count, device)
+    values = [draw(name, parameter, mean=False) for _ in range(count)]
+    return torch.tensor(values, dtype=torch.float64, device=device)
 
 
-def draw_columns(op: str, parameters: Mapping[str, Any], count: int, resample_threshold: int = 5) -> dict[str, Any]:
+def draw_columns(
+    op: str,
+    parameters: Mapping[str, Any],
+    count: int,
+    resample_threshold: int = 5,
+    device: torch.device | str = "cpu",
+) -> dict[str, Any]:
     """Replaces every callable by samples [count]; r_on and r_off are redrawn where not 0 < r_on < r_off.
 
     ``parameters`` hold both r_on and r_off if one of them is stochastic.
@@ -170,16 +177,19 @@ def draw_columns(op: str, parameters: Mapping[str, Any], count: int, resample_th
         parameters: Parameters by name; callables are sampled, everything else is passed on.
         count: Number of devices.
         resample_threshold: How often a device's r_on and r_off are redrawn.
+        device: Where the samples are wanted.
 
     Raises:
         InvalidArgument: Some devices still violate 0 < r_on < r_off.
     """
-    columns = {n: draw_column(p, n, count) if callable(p) else p for n, p in parameters.items()}
+    columns = {n: draw_column(p, n, count, device) if callable(p) else p for n, p in parameters.items()}
     stochastic = [n for n in ("r_on", "r_off") if callable(parameters.get(n))]
     if not stochastic:
         return columns
     for attempt in range(resample_threshold + 1):
-        r_on, r_off = (torch.as_tensor(columns[n]).reshape(-1) for n in ("r_on", "r_off"))
+        r_on, r_off = (
+            torch.as_tensor(columns[n], dtype=torch.float64, device=device).reshape(-1) for n in ("r_on", "r_off")
+        )
         if {r_on.numel(), r_off.numel()} - {1, count}:
             return columns  # an array of the wrong size: its own error is for whoever stores the columns
         violated = (r_on >= r_off).logical_or_(r_on <= 0)
@@ -188,7 +198,7 @@ def draw_columns(op: str, parameters: Mapping[str, Any], count: int, resample_th
         index = violated.nonzero().squeeze(1)
         if attempt < resample_threshold:
             for name in stochastic:
-                columns[name][index] = draw_column(parameters[name], name, index.numel())
+                columns[name][index] = draw_column(parameters[name], name, index.numel(), device)
     raise InvalidArgument(
         f"[{op}] r_on ({parameters['r_on']!r} ohm) must lie between 0 and r_off ({parameters['r_off']!r} ohm) on every "
         f"device: {index.numel()} of {count} violate it after {resample_threshold} resamplings"

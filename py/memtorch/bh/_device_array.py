@@ -24,10 +24,6 @@ __all__ = ["DeviceArray"]
 _Column = NDArray[Any]
 
 
-def _engine_form(column: float | Tensor | _Column) -> float | _Column:
-    return column.view(-1).numpy() if isinstance(column, Tensor) else column
-
-
 class DeviceArray(DeviceIndexing, DeviceRows):
     """Devices of one model as columns: conductance, state, and the parameters that differ between devices.
 
@@ -45,6 +41,7 @@ class DeviceArray(DeviceIndexing, DeviceRows):
         shape: Shape of the array.
         dtype: Of the conductances: float32 or float64.
         conductance: What all devices start at (S), clipped to what each can hold; None: as the model's fresh devices.
+        device: Where the columns are, and where stochastic parameters are drawn.
 
     Attributes:
         memristor_model: The class.
@@ -68,6 +65,7 @@ class DeviceArray(DeviceIndexing, DeviceRows):
         *,
         dtype: torch.dtype = torch.float32,
         conductance: float | None = None,
+        device: torch.device | str = "cpu",
     ) -> None:
         op = "DeviceArray"
         name = getattr(memristor_model, "model_name", None)
@@ -81,15 +79,17 @@ class DeviceArray(DeviceIndexing, DeviceRows):
         super().__init__(memristor_model, model_table(name), check_shape(op, "shape", shape), step)
         # Buffers made under inference_mode would have no version counter, on which caches and the state depend.
         with torch.inference_mode(False), torch.no_grad():
+            self.register_buffer("g", torch.empty(self._shape, dtype=dtype, device=device))
+            place = self.g.device
             flat = self.table.flatten(given)
-            sampled = draw_columns(name, flat, self.size)
-            columns = self._columns_from(sampled, self.size, [n for n in flat if callable(flat[n])])
-            _engine.check_params(name, name, [_engine_form(c) for c in columns.values()], self.size)
+            sampled = draw_columns(name, flat, self.size, device=place)
+            columns = self._columns_from(sampled, self.size, place, [n for n in flat if callable(flat[n])])
+            self._check_params(columns)
             for column_name, column in columns.items():
                 self._set_column(column_name, column)
             for state in self.table.states:
-                self.register_buffer(f"state_{state.name}", torch.empty(self._shape, dtype=torch.float64))
-            self.register_buffer("g", torch.empty(self._shape, dtype=dtype))
+                column = torch.empty(self._shape, dtype=torch.float64, device=place)
+                self.register_buffer(f"state_{state.name}", column)
         if conductance is None:
             self.reset()
         else:
@@ -164,18 +164,20 @@ class DeviceArray(DeviceIndexing, DeviceRows):
         """
         name = self.table.name
         given = self.table.flatten(values, complete=False)
-        params = self._params(self._rows("set_params", row), host=True)
-        current = dict(zip((field.name for field in self.table.params), params, strict=True))
+        part = self._rows("set_params", row)
+        names = [field.name for field in self.table.params]
+        # One device is cheapest on the CPU, wherever the others are.
+        place = self.g.device if row is None else torch.device("cpu")
+        current = {n: self._parameter_in(n, part, place) for n in names}
         count = self.size if row is None else 1
         stochastic = [n for n, value in given.items() if callable(value)]
         if stochastic:
-            pair = {n: torch.as_tensor(current[n]).reshape(-1) for n in ("r_on", "r_off")}
-            sampled = draw_columns(name, {**pair, **given}, count)
+            pair = {n: current[n] for n in ("r_on", "r_off")}
+            sampled = draw_columns(name, {**pair, **given}, count, device=place)
             given = {n: sampled[n] for n in given}
         self.sync()
-        new = self._hold(self._columns_from(given, count, [*stochastic, *fresh]), row)
-        candidate = [_engine_form(new.get(n, value)) for n, value in current.items()]
-        _engine.check_params(name, name, candidate, count)
+        new = self._hold(self._columns_from(given, count, place, [*stochastic, *fresh]), row)
+        self._check_params({**current, **new})
         return new
 
     def _take_params(self, new: Mapping[str, float | Tensor], row: int | None = None) -> None:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from memtorch._errors import invalid
+from memtorch._errors import check_place, invalid
 from memtorch.bh._model_table import ModelTable
 from memtorch.bh._versioned_columns import VersionedColumns
 
@@ -42,24 +42,27 @@ class DeviceColumns(VersionedColumns):
         self._noise_draws = 0
 
     def _columns_from(
-        self, values: Mapping[str, Any], count: int, fresh: Collection[str] = ()
+        self, values: Mapping[str, Any], count: int, device: torch.device, fresh: Collection[str] = ()
     ) -> dict[str, float | Tensor]:
         """Floats stay; arrays become float64 tensors [*shape] of their own.
 
         Args:
             values: By name.
             count: Number of devices.
+            device: Where the tensors are wanted.
             fresh: Names of tensors that nobody else holds: they are taken as they are.
 
         Raises:
-            InvalidArgument: An array of another shape.
+            InvalidArgument: An array of another shape, or on another GPU.
         """
         columns: dict[str, float | Tensor] = {}
         for name, value in values.items():
             if isinstance(value, float):
                 columns[name] = value
                 continue
-            column = torch.as_tensor(value).detach().to("cpu", torch.float64)
+            given = torch.as_tensor(value).detach()
+            check_place(self.table.name, name, given, device, "the devices")
+            column = given.to(device, torch.float64)
             if column.numel() == 1:
                 columns[name] = column.item()
             elif tuple(column.shape) in (self._shape, (count,)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,39 @@ class EngineColumns(DeviceLimits):
         """
         states = [self._flat(f"state_{field.name}", rows, host) for field in self.table.states]
         return self._params(rows, host=host), states, self._flat("g", rows, host)
+
+    def _parameter_in(self, name: str, rows: slice | None, device: torch.device) -> float | Tensor:
+        """A parameter of all devices, or of some rows: a float if it is shared, else a flat tensor on a device."""
+        value = self.parameter(name)
+        if isinstance(value, float):
+            return value
+        column = value.view(-1)
+        return (column if rows is None else column[rows]).to(device)
+
+    def _check_params(self, columns: Mapping[str, float | Tensor]) -> None:
+        """Checks all parameters of some devices: floats, and at least one element in every tensor.
+
+        On a GPU one number is waited for: that of the first bad device, whose parameters the CPU then complains of.
+
+        Raises:
+            InvalidArgument: Values that are out of range, alone or together (r_on >= r_off).
+        """
+        name = self.table.name
+        ordered = [columns[field.name] for field in self.table.params]
+        tensors = [column for column in ordered if isinstance(column, Tensor)]
+        _ops.engine_threads()
+        first, count = 0, tensors[0].numel() if tensors else 1
+        if tensors and _ops.on_gpu(tensors[0]):
+            found = torch.empty(1, dtype=torch.int64, device=tensors[0].device)
+            flat = [column.view(-1) if isinstance(column, Tensor) else column for column in ordered]
+            _engine.check_params(name, name, flat, count, found=found)
+            number = found.item()
+            if number < 0:
+                return
+            first, count = number % count, 1
+        part = slice(first, first + count)
+        host = [c.view(-1)[part].cpu().numpy() if isinstance(c, Tensor) else c for c in ordered]
+        _engine.check_params(name, name, host, count, first)
 
     def _flat(self, name: str, rows: slice | None, host: bool = False) -> Any:
         column = self.buffer(name).detach()

@@ -67,13 +67,14 @@ class DeviceLimits(DeviceColumns):
         if self.stuck is None or not {"r_on", "r_off"} & set(new) or not (row is None or self.is_stuck(row)):
             return new
         part = slice(None) if row is None else slice(row, row + 1)
-        stuck = torch.from_numpy(self._stuck_flags()[part])
-        g = self.g.detach().cpu().view(-1)[part].double()
+        place = self.g.device if row is None else "cpu"
+        stuck = self.buffer("stuck").view(-1)[part].to(place)
+        g = self.g.detach().view(-1)[part].to(place, torch.float64)
         held = dict(new)
         for name, beyond, reach in (("r_off", torch.lt, torch.maximum), ("r_on", torch.gt, torch.minimum)):
             if name not in new:
                 continue
-            bound = torch.as_tensor(new[name], dtype=torch.float64).view(-1)
+            bound = torch.as_tensor(new[name], dtype=torch.float64, device=place).view(-1)
             outside = stuck & beyond(g, (1 / bound).to(self.g.dtype).double())  # as g is rounded
             if bool(outside.any()):
                 column = torch.where(outside, reach(bound, 1 / g), bound)

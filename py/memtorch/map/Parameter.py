@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from memtorch._errors import check_float, check_tensor, invalid
+from memtorch._weight_ops import map_weights
 from memtorch.bh.crossbar import Scheme
 
 __all__ = ["naive_map"]
@@ -60,14 +61,14 @@ def naive_map(
         w_max = max(-low, high)
         if p_l is not None:
             w_max = _retained_maximum(w, w_max, p_l)
-        lines = [(g_off, g_on - g_off), (g_off, g_off - g_on)]
-        if scheme is Scheme.SingleColumn:
-            lines = [((g_on + g_off) / 2, (g_on - g_off) / 2)]
+        pair = scheme is Scheme.DoubleColumn
+        middle, slope = (g_off, g_on - g_off) if pair else ((g_on + g_off) / 2, (g_on - g_off) / 2)
         if not differentiable:
-            mapped = [_linear(w, w_max, *line, g_off, g_on) for line in lines]
+            mapped = map_weights(w, w_max, (middle, slope), (g_off, g_on), pair)
     if differentiable:
         relative = _relative(weight.to(w.dtype), w_max)
-        mapped = [(middle + slope * relative).clamp(g_off, g_on) for middle, slope in lines]
+        slopes = (slope, -slope) if pair else (slope,)
+        mapped = [(middle + signed * relative).clamp(g_off, g_on) for signed in slopes]
     return mapped[0] if len(mapped) == 1 else (mapped[0], mapped[1])
 
 
@@ -89,16 +90,6 @@ def _retained_maximum(w: Tensor, largest: float, p_l: float) -> float:
     if retained == 0 and largest > 0:
         invalid("naive_map", "p_l", p_l, "be larger: the weights that it retains are all zero")
     return retained
-
-
-def _linear(w: Tensor, w_max: float, middle: float, slope: float, lower: float, upper: float) -> Tensor:
-    """clamp(middle + slope * w / w_max, lower, upper) in two passes over the weights; ``middle`` if w_max is zero."""
-    scale = slope / w_max if w_max > 0 else 0.0
-    # A clamp of the sum instead of w itself also holds the rounded result within the device's range.
-    start = torch.tensor(middle, dtype=w.dtype, device=w.device)
-    if abs(scale) > torch.finfo(w.dtype).max:  # w_max is subnormal
-        return torch.add(start.double(), w.double() / w_max, alpha=slope).clamp_(lower, upper).to(w.dtype)
-    return torch.add(start, w, alpha=scale).clamp_(lower, upper)
 
 
 def _relative(w: Tensor, w_max: float) -> Tensor:

@@ -18,9 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from memtorch._errors import check_tensor, invalid
+from memtorch._weight_ops import least_squares_gain
 from memtorch.bh._versioned_columns import part_of
 from memtorch.bh.crossbar import Crossbar, init_crossbar
 from memtorch.bh.crossbar._nonlinear import NonLinearRead, read_matrix
+from memtorch.bh.crossbar._operations import SingleColumnOperation
 from memtorch.map.Input import naive_scale, scale_factor
 from memtorch.map.Module import LinearTransfer
 from memtorch.mn._nonlinear import (
@@ -145,16 +147,10 @@ class MemristiveLayer(PatchedLayer):
 
         The layer then equals its digital counterpart as far as its devices reach the targets.
         """
-        weight = self.weight.flatten(1)
-        targets = [g.flatten(1) for g in (target if isinstance(target, (tuple, list)) else [target])]
-        cross, square = 0.0, 0.0
-        step = max(1, 2**16 // weight.shape[1])  # rows whose float64 copies stay in the processor's cache
-        for start in range(0, weight.shape[0], step):
-            rows = slice(start, start + step)
-            difference = self.crossbar_operation(targets, lambda g, rows=rows: g[rows]).double().flatten()
-            cross += torch.dot(difference, weight[rows].double().flatten()).item()
-            square += torch.dot(difference, difference).item()
-        return cross / square if square > 0 else 1.0
+        targets = list(target) if isinstance(target, (tuple, list)) else [target]
+        operation = self.crossbar_operation
+        reference = operation.conductance if isinstance(operation, SingleColumnOperation) else 0.0
+        return least_squares_gain(self.weight, targets, reference)
 
     # ---- Forward ----
 

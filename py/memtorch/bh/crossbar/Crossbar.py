@@ -58,6 +58,7 @@ class Crossbar(WiredTiles, nn.Module):
         use_bindings: Accepted for compatibility, without effect.
         cuda_malloc_heap_size: Accepted for compatibility, without effect.
         random_crossbar_init: Devices start at conductances uniform in [1/r_off, 1/r_on] instead of at 1/r_off.
+        device: Where the devices are, and where stochastic parameters are drawn.
 
     Attributes:
         rows: Word lines: inputs.
@@ -91,6 +92,8 @@ class Crossbar(WiredTiles, nn.Module):
         use_bindings: bool = True,
         cuda_malloc_heap_size: int | None = 50,
         random_crossbar_init: bool = False,
+        *,
+        device: torch.device | str = "cpu",
     ) -> None:
         super().__init__()
         op = "Crossbar"
@@ -114,8 +117,10 @@ class Crossbar(WiredTiles, nn.Module):
             # float32, as 1.1.6 has it.
             self.tiles_map = torch.arange(down * across, dtype=torch.float32).view(down, across)
             cells = (down * across, *self.tile_shape)
-        array = DeviceArray if is_engine_model(memristor_model) else ObjectArray
-        self.devices = array(memristor_model, memristor_model_params, cells, conductance=0.0)
+        if is_engine_model(memristor_model):
+            self.devices = DeviceArray(memristor_model, memristor_model_params, cells, conductance=0.0, device=device)
+        else:
+            self.devices = ObjectArray(memristor_model, memristor_model_params, cells, conductance=0.0).to(device)
         if check_bool(op, "random_crossbar_init", random_crossbar_init):
             with torch.no_grad():
                 self.devices.g.uniform_(1 / self.r_off_mean, 1 / self.r_on_mean)
@@ -223,10 +228,8 @@ class Crossbar(WiredTiles, nn.Module):
             self._program(targets, programming_routine, dict(programming_routine_params))
             return
         with torch.no_grad():
-            if self.tile_shape is None:
-                self.devices.g.copy_(targets)
-            else:
-                _ops.scatter_tiles_(targets.to(self.devices.g.dtype), self.devices.g)
+            g = self.devices.g
+            _ops.scatter_tiles_(targets.to(g.dtype), g.unsqueeze(0) if self.tile_shape is None else g)
         self.devices.set_conductance()
         self.programming_report = None
 
@@ -411,10 +414,9 @@ def init_crossbar(
             use_bindings,
             cuda_malloc_heap_size,
             random_crossbar_init,
+            device=weights.device if weights.is_cuda else "cpu",
         )
         crossbar.wires = wires
-        if weights.is_cuda:
-            crossbar.to(weights.device)
         crossbar.write_conductance_matrix(target, transistor, programming_routine, programming_routine_params)
         crossbars.append(crossbar)
     if double:
