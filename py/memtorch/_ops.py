@@ -22,6 +22,7 @@ from memtorch._errors import check_choice, check_float, check_int, check_numbers
 __all__ = [
     "QUANT_METHODS",
     "Adc",
+    "check_device",
     "digitize_and_sum",
     "engine_threads",
     "gather_tiles",
@@ -73,6 +74,24 @@ def on_gpu(x: Tensor) -> bool:
     if not _KERNELS:
         raise RuntimeError(f"[memtorch] tensors on {x.device} cannot be computed with: {cuda.reason()}")
     return True
+
+
+def check_device(op: str, value: Any) -> torch.device:
+    """Returns ``value`` as a device that can hold devices of a crossbar: the CPU, or a GPU that can be used.
+
+    Raises:
+        InvalidArgument: It is something else.
+        RuntimeError: It is a GPU, and none can be used.
+    """
+    try:
+        device = torch.device(value if isinstance(value, torch.device) else str(value))
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda"):
+        invalid(op, "device", value, "be 'cpu' or a CUDA device")
+    if device.type == "cuda" and not cuda.is_available():
+        raise RuntimeError(f"[{op}] device ({device}) cannot be used: {cuda.reason()}")
+    return device
 
 
 def placed(x: Tensor) -> Tensor:

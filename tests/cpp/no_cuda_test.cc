@@ -8,7 +8,10 @@
 
 #include "engine/cuda/grid.h"
 #include "engine/cuda/nodes.h"
+#include "engine/cuda/params.h"
+#include "engine/cuda/random.h"
 #include "engine/cuda/simulate.h"
+#include "engine/cuda/weights.h"
 #include "engine/cuda/wired_read.h"
 
 namespace memtorch::cuda {
@@ -29,6 +32,10 @@ TEST(NoCudaTest, SaysHowToGetIt) {
   EXPECT_EQ(RefusalOf([] { SetConductance("VTEAM", {}, {}, nullptr); }), "[set_conductance" + rest);
   EXPECT_EQ(RefusalOf([] { UpdateConductance("VTEAM", {}, nullptr); }), "[update_conductance" + rest);
   EXPECT_EQ(RefusalOf([] { Reset("VTEAM", {}, nullptr); }), "[reset" + rest);
+  EXPECT_EQ(RefusalOf([] { FindBadParams("VTEAM", {}, nullptr, nullptr); }), "[check_params" + rest);
+  EXPECT_EQ(RefusalOf([] { FillDistributed({}, 0, 0, 0, nullptr, 0, nullptr); }), "[fill_distributed" + rest);
+  EXPECT_EQ(RefusalOf([] { MapWeights<float>({}, nullptr, 0, nullptr, nullptr, nullptr); }), "[map_weights" + rest);
+  EXPECT_EQ(RefusalOf([] { SumWeights<double>({}, nullptr, nullptr, nullptr); }), "[sum_weights" + rest);
   EXPECT_EQ(RefusalOf([] { GridSolver<float>(1, 1, {}); }), "[grid_solver" + rest);
   EXPECT_EQ(RefusalOf([] { SolveNodes(SinhDevices(), {}, {}, {}, {}, nullptr, nullptr); }), "[solve_nodes" + rest);
   EXPECT_EQ(RefusalOf([] { ReadThroughWires("VTEAM", {}, {}, nullptr, nullptr, nullptr, nullptr); }),

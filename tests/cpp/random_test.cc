@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "engine/parallel.h"
@@ -92,6 +93,34 @@ TEST(FillTest, DoesNotDependOnTheInstructionSet) {
       (kernels->*run)(1, 2, 3, got.data(), 1021);
       EXPECT_EQ(got, expected);
     }
+  }
+  const std::vector<double> normals = expected;
+  for (const auto kind : {Distribution::Kind::kNormal, Distribution::Kind::kLogNormal}) {
+    const Distribution distribution{kind, 0.5, 2, 0.1, 9};
+    for (double& x : expected = normals) x = distribution.Of(x);
+    for (const RandomKernels* kernels : testing::Runnable(baseline::kRandom, avx2::kRandom, avx512::kRandom)) {
+      got = normals;
+      kernels->distribute(distribution, got.data(), static_cast<int64_t>(got.size()));
+      EXPECT_EQ(got, expected);
+    }
+  }
+}
+
+TEST(FillTest, DistributesTheDraws) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  const int64_t n = 4001;
+  std::vector<double> uniforms(n), normals(n), got(n);
+  FillUniform(1, 2, 3, uniforms.data(), n);
+  FillNormal(1, 2, 3, normals.data(), n);
+  const auto limited = [](double x, double low, double high) { return std::min(std::max(x, low), high); };
+  FillDistributed({Distribution::Kind::kUniform, 2, 5, 2.5, 6}, 1, 2, 3, got.data(), n);
+  for (size_t i = 0; i < got.size(); ++i) ASSERT_EQ(got[i], limited(2 + 5 * uniforms[i], 2.5, 6));
+  FillDistributed({Distribution::Kind::kNormal, 100, 10, 0, 110}, 1, 2, 3, got.data(), n);
+  for (size_t i = 0; i < got.size(); ++i) ASSERT_EQ(got[i], limited(100 + 10 * normals[i], 0, 110));
+  FillDistributed({Distribution::Kind::kLogNormal, 1, 0.5, 0, infinity}, 1, 2, 3, got.data(), n);
+  for (size_t i = 0; i < got.size(); ++i) {
+    const double expected = std::exp(1 + 0.5 * normals[i]);
+    ASSERT_NEAR(got[i], expected, 1e-15 * expected);  // 2 ulp of Exp and half of std::exp
   }
 }
 

@@ -14,10 +14,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import LogNormal, Uniform
 
 import memtorch
 from memtorch.bh import quant_methods
-from memtorch.bh.crossbar import Crossbar, naive_program
+from memtorch.bh.crossbar import Crossbar, Scheme, naive_program
 from memtorch.bh.memristor import VTEAM, Data_Driven, Data_Driven2021, LinearIonDrift, Stanford_PKU
 from memtorch.bh.nonideality import NonIdeality, apply_nonidealities
 from memtorch.bh.nonideality.endurance_retention_models import (
@@ -163,15 +164,54 @@ def devices_that_are_stuck_or_have_finite_states(device: torch.device) -> Result
     return found | columns(crossbar.devices, "stuck ")
 
 
+def pairs_that_overlap() -> dict[str, Any]:
+    """Parameters to draw, of which some have to be drawn again because r_on is not below r_off."""
+    return {
+        "r_on": memtorch.bh.StochasticParameter(LogNormal, loc=4.0, scale=0.3, min=10.0),
+        "r_off": memtorch.bh.StochasticParameter(loc=100.0, scale=20.0, max=130.0),
+    }
+
+
 @scenario()
 def devices_with_parameters_that_are_drawn(device: torch.device) -> Results:
-    drawn = {
-        name: memtorch.bh.StochasticParameter(loc=loc, scale=loc / 20)
-        for name, loc in (("r_on", 50.0), ("r_off", 1000.0))
-    }
-    crossbar = Crossbar(VTEAM, drawn, (16, 16)).to(device)
+    uniform = memtorch.bh.StochasticParameter(Uniform, min=-1.0, low=-0.3, high=-0.1)
+    drawn = pairs_that_overlap() | {"v_on": uniform, "k_on": lambda return_mean=False: -10.0}
+    crossbar = Crossbar(VTEAM, drawn, (16, 16), device=device)
     crossbar.write_conductance_matrix(spread(VTEAM, (16, 16)).to(device))
-    return columns(crossbar.devices)
+    moved = Crossbar(VTEAM, drawn, (8, 8)).to(device)
+    return columns(crossbar.devices) | columns(moved.devices, "moved ")
+
+
+@scenario()
+def devices_with_parameters_that_are_set(device: torch.device) -> Results:
+    crossbar = Crossbar(VTEAM, {}, (9, 7), device=device)
+    crossbar.write_conductance_matrix(spread(VTEAM, (9, 7)).to(device))
+    devices = crossbar.devices
+    devices.stuck = torch.rand(7, 9) < 0.3
+    devices.set_params(r_off=torch.linspace(900, 1100, 63, dtype=torch.float64).view(7, 9).to(device))
+    devices.set_params(**pairs_that_overlap())  # which stuck devices take as far as they have to
+    found = columns(devices, "all ")
+    devices.set_params(row=5, r_on=70.0, v_off=0.03)
+    devices[1][2].r_off = 2000.0
+    return found | columns(devices, "one ")
+
+
+@scenario()
+def models_that_are_patched_where_they_are(device: torch.device) -> Results:
+    found: Results = {}
+    for dtype in (torch.float32, torch.float64):
+        for name, options in {
+            "pair": {"tile_shape": (16, 12)},
+            "single": {"scheme": Scheme.SingleColumn, "tile_shape": None},
+            "saturated": {"p_l": 0.9, "tile_shape": (5, 64)},
+        }.items():
+            digital = nn.Sequential(nn.Linear(37, 41), nn.Conv2d(3, 5, 3)).to(device, dtype)
+            params = pairs_that_overlap() if name == "single" else {}
+            model = patch_model(digital, VTEAM, params, verbose=False, **options)
+            found |= {f"{name} {dtype} {key}": value for key, value in of_model(model).items()}
+            for k, layer in enumerate(model):
+                found[f"{name} {dtype} {k} gain"] = layer.transform_output.gain
+    return found
 
 
 @scenario()

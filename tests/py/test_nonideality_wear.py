@@ -201,15 +201,16 @@ def test_only_the_devices_whose_own_range_closes_are_stuck():
     for crossbar in mine.crossbars:
         r_off = torch.full(crossbar.devices.shape, 1000.0, dtype=torch.float64)
         r_off[0] = 530.0
-        crossbar.devices.set_params(r_off=r_off)
-    # r_on becomes 540 ohm by scaling; r_off stays.
+        crossbar.devices.set_params(r_on=50.1, r_off=r_off)  # 50.1 is no float32
+    # r_on becomes 541.08 ohm by scaling; r_off stays.
     t = threshold([1.0, 0.1, 0.0], 10, 298)
     arguments = wear(p_lrs=[1.0, 0.1, 0.0, 1.0], p_hrs=None, temperature=298)
     apply_endurance_model(mine, t * 10.8, **arguments)
     for crossbar in mine.crossbars:
         devices = crossbar.devices
         assert bool(devices.stuck[0].all()) and not bool(devices.stuck[1:].any())
-        assert bool((devices.column("r_on")[1:] <= 540 * (1 + 1e-9)).all())
+        assert bool((devices.column("r_on")[0] == 50.1).all())
+        assert bool((devices.column("r_on")[1:] <= 541.08 * (1 + 1e-9)).all())
         assert_agrees(devices)
 
 

@@ -42,6 +42,7 @@ class DeviceArray(DeviceIndexing, DeviceRows):
         dtype: Of the conductances: float32 or float64.
         conductance: What all devices start at (S), clipped to what each can hold; None: as the model's fresh devices.
         device: Where the columns are, and where stochastic parameters are drawn.
+        blank: Leave states and conductances unset, for a caller who writes all conductances next.
 
     Attributes:
         memristor_model: The class.
@@ -66,6 +67,7 @@ class DeviceArray(DeviceIndexing, DeviceRows):
         dtype: torch.dtype = torch.float32,
         conductance: float | None = None,
         device: torch.device | str = "cpu",
+        blank: bool = False,
     ) -> None:
         op = "DeviceArray"
         name = getattr(memristor_model, "model_name", None)
@@ -73,6 +75,7 @@ class DeviceArray(DeviceIndexing, DeviceRows):
             invalid(op, "memristor_model", memristor_model, "be a model class of memtorch.bh.memristor")
         if dtype not in (torch.float32, torch.float64):
             invalid(op, "dtype", dtype, "be torch.float32 or torch.float64")
+        device = _ops.check_device(op, device)
         given = dict(params or {})
         step = given.pop("time_series_resolution", model_table(name).time_series_resolution)
         step = check_float(name, "time_series_resolution", step, 0, exclusive=True, unit="s")
@@ -90,6 +93,8 @@ class DeviceArray(DeviceIndexing, DeviceRows):
             for state in self.table.states:
                 column = torch.empty(self._shape, dtype=torch.float64, device=place)
                 self.register_buffer(f"state_{state.name}", column)
+        if blank:
+            return
         if conductance is None:
             self.reset()
         else:

@@ -1,4 +1,4 @@
-// engine/cuda/{random,tile,read}.h give the bits of engine/{random,tile,read}.h.
+// engine/cuda/{tile,read}.h give the bits of engine/{tile,read}.h.
 
 #include "engine/cuda/read.h"
 
@@ -6,9 +6,7 @@
 
 #include <vector>
 
-#include "engine/cuda/random.h"
 #include "engine/cuda/tile.h"
-#include "engine/random.h"
 #include "engine/read.h"
 #include "tests/cpp/cuda/gpu.h"
 #include "tests/cpp/testing/samples.h"
@@ -19,21 +17,6 @@ namespace {
 using testing::OnGpu;
 
 class CudaReadTest : public testing::GpuTest {};
-
-TEST_P(CudaReadTest, DrawsTheSameNumbers) {
-  for (const int64_t first : {0, 1, 7, 1000}) {
-    for (const int64_t n : {0, 1, 2, 33, 1000}) {
-      std::vector<double> uniform(static_cast<size_t>(n)), normal(static_cast<size_t>(n));
-      const OnGpu<double> gpu_uniform(n), gpu_normal(n);
-      FillUniform(42, 3, first, uniform.data(), n);
-      FillNormal(42, 3, first, normal.data(), n);
-      cuda::FillUniform(42, 3, first, gpu_uniform.data(), n, nullptr);
-      cuda::FillNormal(42, 3, first, gpu_normal.data(), n, nullptr);
-      EXPECT_EQ(gpu_uniform.Get(), uniform);
-      EXPECT_EQ(gpu_normal.Get(), normal);
-    }
-  }
-}
 
 const TileGrid kGrids[] = {{1, 1, 1, 1}, {5, 7, 3, 4}, {130, 140, 128, 128}, {70, 300, 33, 150}};
 

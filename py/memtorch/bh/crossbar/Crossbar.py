@@ -59,6 +59,7 @@ class Crossbar(WiredTiles, nn.Module):
         cuda_malloc_heap_size: Accepted for compatibility, without effect.
         random_crossbar_init: Devices start at conductances uniform in [1/r_off, 1/r_on] instead of at 1/r_off.
         device: Where the devices are, and where stochastic parameters are drawn.
+        conductance_matrix: What the devices start at (S): written as ``write_conductance_matrix`` does.
 
     Attributes:
         rows: Word lines: inputs.
@@ -94,9 +95,11 @@ class Crossbar(WiredTiles, nn.Module):
         random_crossbar_init: bool = False,
         *,
         device: torch.device | str = "cpu",
+        conductance_matrix: Tensor | None = None,
     ) -> None:
         super().__init__()
         op = "Crossbar"
+        device = _ops.check_device(op, device)
         reference = _reference_device(op, memristor_model, memristor_model_params)
         self.memristor_model = memristor_model
         self.memristor_model_params = dict(memristor_model_params)
@@ -117,14 +120,19 @@ class Crossbar(WiredTiles, nn.Module):
             # float32, as 1.1.6 has it.
             self.tiles_map = torch.arange(down * across, dtype=torch.float32).view(down, across)
             cells = (down * across, *self.tile_shape)
+        written = conductance_matrix is not None
         if is_engine_model(memristor_model):
-            self.devices = DeviceArray(memristor_model, memristor_model_params, cells, conductance=0.0, device=device)
+            self.devices = DeviceArray(
+                memristor_model, memristor_model_params, cells, conductance=0.0, device=device, blank=written
+            )
         else:
             self.devices = ObjectArray(memristor_model, memristor_model_params, cells, conductance=0.0).to(device)
-        if check_bool(op, "random_crossbar_init", random_crossbar_init):
+        if check_bool(op, "random_crossbar_init", random_crossbar_init) and not written:
             with torch.no_grad():
                 self.devices.g.uniform_(1 / self.r_off_mean, 1 / self.r_on_mean)
             self.devices.set_conductance()
+        if conductance_matrix is not None:
+            self.write_conductance_matrix(conductance_matrix)
 
     # ---- Conductances and devices ----------------------------------------------------------------------------------
 
@@ -396,6 +404,7 @@ def init_crossbar(
         invalid(op, "scheme", scheme, f"be one of {', '.join(map(str, Scheme))}")
     if not callable(mapping_routine):
         invalid(op, "mapping_routine", mapping_routine, "be a function")
+    exact = check_bool(op, "transistor", transistor)
     wires = Wires.parse(op, source_resistance, line_resistance)
     reference = _reference_device(op, memristor_model, memristor_model_params)
     mapped = mapping_routine(weights, reference.r_on, reference.r_off, scheme=scheme, p_l=p_l)
@@ -415,9 +424,11 @@ def init_crossbar(
             cuda_malloc_heap_size,
             random_crossbar_init,
             device=weights.device if weights.is_cuda else "cpu",
+            conductance_matrix=target if exact else None,
         )
         crossbar.wires = wires
-        crossbar.write_conductance_matrix(target, transistor, programming_routine, programming_routine_params)
+        if not exact:
+            crossbar.write_conductance_matrix(target, False, programming_routine, programming_routine_params)
         crossbars.append(crossbar)
     if double:
         return crossbars, DoubleColumnOperation()

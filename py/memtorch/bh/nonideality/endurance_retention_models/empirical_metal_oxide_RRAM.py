@@ -322,4 +322,4 @@ def _unless(closed: Tensor, new: float | Tensor, old: float | Tensor) -> float |
     """The new bounds, but the old ones of devices whose range has closed."""
     if closed.dim() == 0:
         return old
-    return torch.where(closed, old, new)
+    return torch.where(closed, _column(old), _column(new))
