@@ -61,8 +61,7 @@ const char* IsaName() {
 NB_MODULE(_engine, m) {
   using namespace nanobind::literals;
   m.doc() =
-      "The memtorch engine. Private: memtorch._ops, memtorch._read_ops and memtorch.bh._device_array are its only "
-      "callers.";
+      "The memtorch engine. Private: the modules memtorch._*_ops and memtorch.bh._device_array are its only callers.";
   memtorch::BindErrors(m);
   memtorch::BindCuda(m);
   memtorch::BindCurves(m);

@@ -51,9 +51,10 @@ void BindGather(const AnyPlaced& tiles, const AnyPlaced& matrix) {
 }  // namespace
 
 void BindTiles(nb::module_& m) {
-  m.def("scatter_tiles", &BindScatter, "matrix"_a, "tiles"_a.noconvert(), "pad"_a, "transposed"_a = false,
-        "matrix [rows, cols] into tiles [tiles, tile_rows, tile_cols]; cells beyond the matrix get pad. transposed: the "
-        "array that is given is the matrix's transpose.");
+  m.def(
+      "scatter_tiles", &BindScatter, "matrix"_a, "tiles"_a.noconvert(), "pad"_a, "transposed"_a = false,
+      "matrix [rows, cols] into tiles [tiles, tile_rows, tile_cols]; cells beyond the matrix get pad. transposed: the "
+      "array that is given is the matrix's transpose.");
   m.def("gather_tiles", &BindGather, "tiles"_a, "matrix"_a.noconvert(),
         "tiles [tiles, tile_rows, tile_cols] into matrix [rows, cols].");
 }

@@ -69,7 +69,8 @@ void CheckParamValues(const char* op, const DeviceView& devices, int64_t first_d
   const int64_t n = shared ? 1 : devices.size;
   const int64_t bad = FirstOf(n, [&](int64_t device) { return !M::Conflict(ParamsOf<M>(devices, device)).empty(); });
   if (bad == n) return;
-  Invalid(op, shared ? "" : "device " + std::to_string(first_device + bad) + ": ", M::Conflict(ParamsOf<M>(devices, bad)).Text());
+  Invalid(op, shared ? "" : "device " + std::to_string(first_device + bad) + ": ",
+          M::Conflict(ParamsOf<M>(devices, bad)).Text());
 }
 
 // The same where the columns of parameters that differ cannot be read, because they are on a GPU.

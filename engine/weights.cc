@@ -70,8 +70,8 @@ void SumWeights(const WeightDifferences<T>& of, double* sums) {
   }
 }
 
-#define MT_FOR_TYPE(T)                                                          \
-  template void MapWeights(const WeightMap&, const T*, int64_t, T*, T*);        \
+#define MT_FOR_TYPE(T)                                                   \
+  template void MapWeights(const WeightMap&, const T*, int64_t, T*, T*); \
   template void SumWeights(const WeightDifferences<T>&, double*);
 MT_FOR_TYPE(float)
 MT_FOR_TYPE(double)

@@ -1,7 +1,6 @@
-#include "engine/cuda/params.h"
-
 #include "engine/cuda/device_columns.h"
 #include "engine/cuda/launch.h"
+#include "engine/cuda/params.h"
 #include "engine/devices/models.h"
 #include "engine/simulate_checks.h"
 
@@ -25,8 +24,8 @@ struct JudgeDevice {
   MT_HD void operator()(int64_t device) const {
     const int rule = devices.template FirstOutOfRange<M>(device);
     if (rule == kParamCount<M> && M::Conflict(devices.template ParamsAt<M>(device)).empty()) return;
-    AtomicMin(found, static_cast<uint64_t>(rule) * static_cast<uint64_t>(devices.size()) +
-                         static_cast<uint64_t>(device));
+    AtomicMin(found,
+              static_cast<uint64_t>(rule) * static_cast<uint64_t>(devices.size()) + static_cast<uint64_t>(device));
   }
 };
 

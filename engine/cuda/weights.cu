@@ -1,6 +1,5 @@
-#include "engine/cuda/weights.h"
-
 #include "engine/cuda/launch.h"
+#include "engine/cuda/weights.h"
 
 namespace memtorch::cuda {
 namespace {
@@ -107,12 +106,12 @@ void SumWeights(const WeightDifferences<T>& of, double* sums, void* workspace, v
   const int64_t chunks = SumChunks(of.n);
   double* cross = static_cast<double*>(workspace);
   double* square = cross + chunks;
-  ForBlocks<kSumLanes>(op, chunks, kShared, SumChunk<T>{of, cross, square}, stream);
+  ForBlocks<kSumLanes, 4>(op, chunks, kShared, SumChunk<T>{of, cross, square}, stream);
   ForBlocks<kSumLanes>(op, 1, kShared, SumAll{cross, square, chunks, sums}, stream);
 }
 
-#define MT_FOR_TYPE(T)                                                                  \
-  template void MapWeights(const WeightMap&, const T*, int64_t, T*, T*, void*);         \
+#define MT_FOR_TYPE(T)                                                          \
+  template void MapWeights(const WeightMap&, const T*, int64_t, T*, T*, void*); \
   template void SumWeights(const WeightDifferences<T>&, double*, void*, void*);
 MT_FOR_TYPE(float)
 MT_FOR_TYPE(double)

@@ -15,6 +15,7 @@ from torch import nn
 import memtorch
 from memtorch.bh.crossbar import Crossbar
 from memtorch.bh.memristor import VTEAM
+from memtorch.mn.Module import patch_model
 
 __all__ = ["CHECKS"]
 
@@ -140,6 +141,33 @@ def errors_leave_everything_as_it_was(device: torch.device) -> list[str]:
         except error:
             pass
     return lines + differing(columns(crossbar.devices), before)
+
+
+@check
+def bad_parameters_are_named_as_on_the_cpu(device: torch.device) -> list[str]:
+    r_on = torch.full((64, 64), 50.0, dtype=torch.float64)
+    lines = []
+    for name, value in {"out of range": -1.0, "not below r_off": 5e3}.items():
+        r_on[40, 3], said = value, []
+        for place in (torch.device("cpu"), device):
+            crossbar = Crossbar(VTEAM, {}, (64, 64), device=place)
+            try:
+                crossbar.devices.set_params(r_on=r_on.to(place))
+                said.append("")
+            except memtorch.InvalidArgument as error:
+                said.append(str(error))
+            if crossbar.devices.parameter("r_on") != 50.0:
+                said.append(f"r_on has changed on {place}")
+        if said != said[:1] * 2 or not said[0]:
+            lines.append(f"{name}: {said}")
+    return lines
+
+
+@check
+def models_are_patched_where_they_are(device: torch.device) -> list[str]:
+    model = patch_model(nn.Sequential(nn.Linear(40, 30), nn.Conv2d(3, 4, 2)).to(device), VTEAM, {}, verbose=False)
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    return [f"{name} is on {tensor.device}" for name, tensor in tensors.items() if tensor.device.type != device.type]
 
 
 @check

@@ -179,7 +179,8 @@ def devices_with_parameters_that_are_drawn(device: torch.device) -> Results:
     crossbar = Crossbar(VTEAM, drawn, (16, 16), device=device)
     crossbar.write_conductance_matrix(spread(VTEAM, (16, 16)).to(device))
     moved = Crossbar(VTEAM, drawn, (8, 8)).to(device)
-    return columns(crossbar.devices) | columns(moved.devices, "moved ")
+    anywhere = Crossbar(VTEAM, {}, (8, 8), random_crossbar_init=True, device=device)
+    return columns(crossbar.devices) | columns(moved.devices, "moved ") | columns(anywhere.devices, "anywhere ")
 
 
 @scenario()

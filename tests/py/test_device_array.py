@@ -13,7 +13,7 @@ import pytest
 import torch
 from device_tools import SWING, each_model
 
-from memtorch import InvalidArgument
+from memtorch import InvalidArgument, cuda
 from memtorch.bh import StochasticParameter
 from memtorch.bh._device_array import DeviceArray
 from memtorch.bh.memristor import VTEAM, LinearIonDrift
@@ -350,6 +350,48 @@ def test_arrays_made_in_inference_mode_keep_counting_their_writes():
 def test_a_bad_conductance_among_many_is_named():
     with pytest.raises(InvalidArgument, match=r"conductance|target"):
         DeviceArray(VTEAM, {}, (2,)).set_conductance(torch.tensor([0.0, math.nan]))
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"r_on": {7: -1.0, 9: -2.0}}, "r_on of device 7 (-1 ohm) must be finite and above 0"),
+        ({"r_off": {2: math.nan}, "r_on": {11: math.inf}}, "r_off of device 2 (nan ohm) must be finite and above 0"),
+        ({"r_on": {5: 5e3, 6: 6e3}}, "device 5: r_on (5000 ohm) must be below r_off (1000 ohm)"),
+        ({"r_on": {1: 5e3, 10: 0.0}}, "r_on of device 10 (0 ohm) must be finite and above 0"),
+        ({"r_on": {4: 1e60}}, "r_on of device 4 (1e+60 ohm) must be of a magnitude between 1e-50 and 1e50"),
+    ],
+)
+def test_the_first_bad_device_is_named_and_nothing_changes(bad, message):
+    columns = {"r_on": torch.full((3, 4), 50.0), "r_off": torch.full((3, 4), 1000.0)}
+    for name, values in bad.items():
+        columns[name] = columns[name].double()
+        for row, value in values.items():
+            columns[name].view(-1)[row] = value
+    with pytest.raises(InvalidArgument) as caught:
+        DeviceArray(VTEAM, columns, (3, 4))
+    assert str(caught.value) == f"[VTEAM] {message}"
+    array = varied(VTEAM)
+    before = {name: tensor.clone() for name, tensor in array.named_buffers()}
+    with pytest.raises(InvalidArgument) as caught:
+        array.set_params(**columns)
+    assert str(caught.value) == f"[VTEAM] {message}"
+    assert all(torch.equal(tensor, before[name]) for name, tensor in array.named_buffers())
+
+
+@pytest.mark.parametrize("device", ["meta", "nowhere", 3, None])
+def test_a_device_that_cannot_hold_columns_is_refused(device):
+    with pytest.raises(InvalidArgument, match=r"^\[DeviceArray\] device .* must be 'cpu' or a CUDA device"):
+        DeviceArray(VTEAM, {}, (2,), device=device)
+
+
+def test_a_gpu_that_cannot_be_used_is_refused_with_the_reason():
+    if cuda.is_available():
+        assert DeviceArray(VTEAM, {}, (2,), device="cuda").g.is_cuda
+    else:
+        with pytest.raises(RuntimeError, match=r"^\[DeviceArray\] device \(cuda:1\) cannot be used: ") as caught:
+            DeviceArray(VTEAM, {}, (2,), device="cuda:1")
+        assert cuda.reason() in str(caught.value)
 
 
 def test_bad_arguments_are_named():

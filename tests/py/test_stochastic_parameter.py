@@ -12,7 +12,7 @@ from scipy import stats
 from torch.distributions import Beta, Exponential, LogNormal, Normal, Uniform
 
 import memtorch
-from memtorch import InvalidArgument
+from memtorch import InvalidArgument, _ops
 from memtorch.bh import Dict2Obj, StochasticParameter, unpack_parameters
 from memtorch.bh._device_array import DeviceArray
 from memtorch.bh.memristor import VTEAM
@@ -37,6 +37,24 @@ def test_samples_follow_the_distribution(distribution, arguments, oracle):
     singles = [sampler() for _ in range(500)]
     assert type(singles[0]) is float
     assert stats.kstest(singles, oracle.cdf).pvalue > 1e-4
+
+
+@pytest.mark.parametrize(("distribution", "arguments"), [row[:2] for row in DISTRIBUTIONS[:3]])
+def test_samples_are_the_engines_draws_distributed_and_limited(distribution, arguments):
+    low, high = 2.5, 3.5
+    torch.manual_seed(8)
+    samples = StochasticParameter(distribution, min=low, max=high, **arguments).sample(1001)
+    torch.manual_seed(8)
+    draws, seed = torch.empty(1001, dtype=torch.float64), _ops.random_seed()
+    if distribution is Uniform:
+        expected = _ops.random_uniform_(draws, seed) * 3.0 + 2.0
+    else:
+        expected = _ops.random_normal_(draws, seed) * arguments["scale"] + arguments["loc"]
+    # The same operations in the same order; the exponential may differ by 3 ulp from torch's.
+    rtol = 7e-16 if distribution is LogNormal else 0
+    expected = (expected.exp() if distribution is LogNormal else expected).clamp(low, high)
+    torch.testing.assert_close(samples, expected, rtol=rtol, atol=0)
+    assert low in samples and high in samples
 
 
 def test_neighbouring_samples_are_uncorrelated():

@@ -15,6 +15,8 @@ WRAPPERS = {
     "_errors.py",
     "_ops.py",
     "_read_ops.py",
+    "_weight_ops.py",
+    "_window_ops.py",
     "_wire_ops.py",
     "bh/_device_array.py",
     "bh/_device_engine.py",

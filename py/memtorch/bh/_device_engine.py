@@ -77,7 +77,7 @@ class EngineColumns(DeviceLimits):
             found = torch.empty(1, dtype=torch.int64, device=tensors[0].device)
             flat = [column.view(-1) if isinstance(column, Tensor) else column for column in ordered]
             _engine.check_params(name, name, flat, count, found=found)
-            number = found.item()
+            number = int(found.item())
             if number < 0:
                 return
             first, count = number % count, 1

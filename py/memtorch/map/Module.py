@@ -88,7 +88,7 @@ def naive_tune(module: Any, input_shape: tuple[int, ...], verbose: bool = True) 
             target = module.digital(x)
         except RuntimeError as error:
             invalid("naive_tune", "input_shape", list(shape), f"fit the layer: {error}")
-        transfer = _fit(module.read(x).double().flatten(), target.double().flatten())
+        transfer = _fit(module.read(x).double().flatten(), target.double().flatten()).to(device)
     if verbose:
         print(
             f"Tuned {type(module).__name__}({module.extra_repr()}): R^2 = {transfer.r2:.6f}, "

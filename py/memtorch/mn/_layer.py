@@ -134,7 +134,7 @@ class MemristiveLayer(PatchedLayer):
                 line_resistance=options.line_resistance,
             )
             self.crossbars = nn.ModuleList(crossbars)
-            self.transform_output = LinearTransfer(self._nominal_gain(targets[0]))
+            self.transform_output = LinearTransfer(self._nominal_gain(targets[0])).to(self.weight.device)
         self.options = options
         self.forward_legacy_enabled = True
         self._readout = None

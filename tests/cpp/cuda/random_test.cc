@@ -46,9 +46,10 @@ TEST_P(CudaRandomTest, DistributesAsTheCpuDoes) {
        {Distribution{Kind::kUniform, 2, 3, -kInfinity, kInfinity}, Distribution{Kind::kUniform, -1, 2, -0.5, 0.75},
         Distribution{Kind::kNormal, 1e3, 50, 0, kInfinity}, Distribution{Kind::kNormal, 0, 1, -0.5, 0.25},
         Distribution{Kind::kLogNormal, 4, 0.3, 0, 60}, Distribution{Kind::kLogNormal, 0, 500, 0, kInfinity}}) {
-    ExpectSame(
-        [&](int64_t first, double* out, int64_t n) { FillDistributed(distribution, 9, 2, first, out, n); },
-        [&](int64_t first, double* out, int64_t n) { cuda::FillDistributed(distribution, 9, 2, first, out, n, nullptr); });
+    ExpectSame([&](int64_t first, double* out, int64_t n) { FillDistributed(distribution, 9, 2, first, out, n); },
+               [&](int64_t first, double* out, int64_t n) {
+                 cuda::FillDistributed(distribution, 9, 2, first, out, n, nullptr);
+               });
   }
 }
 

@@ -128,11 +128,15 @@ class Crossbar(WiredTiles, nn.Module):
         else:
             self.devices = ObjectArray(memristor_model, memristor_model_params, cells, conductance=0.0).to(device)
         if check_bool(op, "random_crossbar_init", random_crossbar_init) and not written:
-            with torch.no_grad():
-                self.devices.g.uniform_(1 / self.r_off_mean, 1 / self.r_on_mean)
-            self.devices.set_conductance()
+            self.devices.set_conductance(self._random_conductances())
         if conductance_matrix is not None:
             self.write_conductance_matrix(conductance_matrix)
+
+    def _random_conductances(self) -> Tensor:
+        """Conductances of all cells (S), uniform between those of the mean resistances, the same on every device."""
+        low, high = 1 / self.r_off_mean, 1 / self.r_on_mean
+        drawn = torch.empty(self.devices.shape, dtype=torch.float64, device=self.devices.g.device)
+        return _ops.random_distributed_(drawn, _ops.random_seed(), "uniform", low, high - low, low, high)
 
     # ---- Conductances and devices ----------------------------------------------------------------------------------
 

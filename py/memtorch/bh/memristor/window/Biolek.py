@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from memtorch import _ops
 from memtorch._errors import check_float
+from memtorch._window_ops import window
 
 __all__ = ["Biolek"]
 
@@ -28,4 +28,4 @@ def Biolek(voltage: Any, x: Any = 1.0, p: float = 1) -> Any:
     Radioengineering 18(2), 2009.
     """
     exponent = check_float("Biolek", "p", p, 0, 1e50, exclusive=True)
-    return _ops.window("Biolek", "biolek", x, exponent, voltage=voltage)
+    return window("Biolek", "biolek", x, exponent, voltage=voltage)

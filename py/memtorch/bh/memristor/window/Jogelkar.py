@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from memtorch import _ops
 from memtorch._errors import check_float
+from memtorch._window_ops import window
 
 __all__ = ["Jogelkar", "Joglekar"]
 
@@ -26,7 +26,7 @@ def Jogelkar(x: Any, p: float = 1) -> Any:
     Reference: Y. N. Joglekar, S. J. Wolf, "The Elusive Memristor: Properties of Basic Electrical Circuits",
     European Journal of Physics 30(4), 2009.
     """
-    return _ops.window("Jogelkar", "joglekar", x, check_float("Jogelkar", "p", p, 0, 1e50, exclusive=True))
+    return window("Jogelkar", "joglekar", x, check_float("Jogelkar", "p", p, 0, 1e50, exclusive=True))
 
 
 Joglekar = Jogelkar

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from memtorch import _ops
 from memtorch._errors import check_float
+from memtorch._window_ops import window
 
 __all__ = ["Prodromakis"]
 
@@ -28,4 +28,4 @@ def Prodromakis(x: Any, p: float = 1, j: float = 1.0) -> Any:
     Dopant Kinetics", IEEE Transactions on Electron Devices 58(9), 2011.
     """
     exponent = check_float("Prodromakis", "p", p, 0, 1e50, exclusive=True)
-    return _ops.window("Prodromakis", "prodromakis", x, exponent, check_float("Prodromakis", "j", j))
+    return window("Prodromakis", "prodromakis", x, exponent, check_float("Prodromakis", "j", j))
