@@ -2,6 +2,7 @@
 #ifndef MEMTORCH_ENGINE_CUDA_DEVICE_COLUMNS_H_
 #define MEMTORCH_ENGINE_CUDA_DEVICE_COLUMNS_H_
 
+#include "engine/device_array.h"
 #include "engine/device_model.h"
 
 namespace memtorch::cuda {

@@ -1,7 +1,7 @@
 # Generated from the extension by ./tools/dev build --update-stub; a test compares the two.
 # Arrays are torch tensors or NumPy arrays, of exactly the dtype that is stated.
 """
-The memtorch engine. Private: memtorch._ops, memtorch._read_ops and memtorch.bh._device_array are its only callers.
+The memtorch engine. Private: the modules memtorch._*_ops and memtorch.bh._device_array are its only callers.
 """
 
 from collections.abc import Callable, Sequence
