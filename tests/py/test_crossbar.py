@@ -75,6 +75,24 @@ def test_random_initialisation_uses_the_given_range():
     assert abs(g.mean() - middle) < 5 * deviation  # five standard errors
 
 
+@each_model
+@each_tiling
+def test_crossbars_that_start_at_a_matrix_are_those_that_it_is_written_to(model, tile_shape):
+    spread = StochasticParameter(loc=model().r_on, scale=model().r_on / 50)
+    g = torch.linspace(0, 2 / model().r_on, 63).view(7, 9)
+    crossbars = []
+    for start in (g, None):
+        torch.manual_seed(3)
+        crossbars.append(Crossbar(model, {"r_on": spread}, (7, 9), tile_shape, conductance_matrix=start))
+    mine, twin = crossbars
+    twin.write_conductance_matrix(g)
+    for name, column in twin.devices.named_buffers():
+        assert torch.equal(column, dict(mine.devices.named_buffers())[name])
+    mine.devices.simulate([0.1])  # its states count as up to date
+    twin.devices.simulate([0.1])
+    assert torch.equal(mine.conductance_matrix, twin.conductance_matrix)
+
+
 def test_means_are_those_of_the_given_parameters():
     params = {"r_on": StochasticParameter(loc=100, scale=10), "r_off": 5e4}
     crossbar = Crossbar(VTEAM, params, (3, 3))
@@ -356,6 +374,9 @@ class Unfinished(Memristor):
         ({"use_bindings": "x"}, "use_bindings"),
         ({"cuda_malloc_heap_size": -1}, "cuda_malloc_heap_size"),
         ({"random_crossbar_init": "x"}, "random_crossbar_init"),
+        ({"device": "meta"}, "device"),
+        ({"conductance_matrix": torch.ones(3, 4)}, "conductance_matrix"),
+        ({"conductance_matrix": torch.full((3, 3), math.nan)}, "conductance_matrix"),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):
