@@ -61,7 +61,7 @@ class DeviceColumns(VersionedColumns):
                 columns[name] = value
                 continue
             given = torch.as_tensor(value).detach()
-            check_place(self.table.name, name, given, device, "the devices")
+            check_place(self.table.name, name, given, device, "the columns")
             column = given.to(device, torch.float64)
             if column.numel() == 1:
                 columns[name] = column.item()
