@@ -75,20 +75,40 @@ def mt_cuda_library(name, srcs, fused_srcs = [], hdrs = [], copts = [], deps = [
         **kwargs
     )
 
-def mt_emulated_cuda_library(name, srcs, hdrs = [], host_srcs = [], **kwargs):
-    """cc_library of .cu files compiled by the host's compiler (engine/cuda/launch.h), and of `host_srcs` beside them."""
+# ThreadSanitizer, for the emulation whose threads it watches.
+WATCHED_COPTS = [
+    "-fsanitize=thread",
+    "-g",
+]
+
+def mt_emulated_cuda_library(name, srcs, hdrs = [], host_srcs = [], watched_host_deps = [], **kwargs):
+    """.cu files compiled by the host's compiler (engine/cuda/emulation.h), and `host_srcs` beside them.
+
+    Makes the library `name`, whose threads are loops, and `name`_threads, whose threads are watched by ThreadSanitizer;
+    `watched_host_deps` are of the latter, and not watched.
+    """
     for src in srcs:
         native.genrule(
             name = src[:-len(".cu")] + "_emulated",
             outs = [src[:-len(".cu")] + "_emulated.cc"],
             cmd = "echo '#include \"%s/%s\"' > $@" % (native.package_name(), src),
         )
-    mt_cc_library(
-        name = name,
-        srcs = host_srcs + [":" + src[:-len(".cu")] + "_emulated" for src in srcs],
-        hdrs = hdrs,
-        textual_hdrs = srcs,
-        # As files that are included they have no anonymous namespaces of their own, for all that this warning knows.
-        copts = ["-Wno-subobject-linkage"],
-        **kwargs
-    )
+    deps = kwargs.pop("deps", [])
+    for suffix, options in {
+        "": dict(deps = deps),
+        "_threads": dict(
+            deps = deps + watched_host_deps,
+            defines = ["MT_EMULATED_THREADS"],
+            linkopts = ["-fsanitize=thread"],
+            testonly = True,
+        ),
+    }.items():
+        mt_cc_library(
+            name = name + suffix,
+            srcs = host_srcs + [":" + src[:-len(".cu")] + "_emulated" for src in srcs],
+            hdrs = hdrs,
+            textual_hdrs = srcs,
+            # As files that are included they have no anonymous namespaces of their own, for all that this warning knows.
+            copts = ["-Wno-subobject-linkage"] + (WATCHED_COPTS if suffix else []),
+            **dict(kwargs, **options)
+        )

@@ -12,8 +12,13 @@ namespace memtorch::cuda {
 
 constexpr int64_t kRatioArrays = 2;  // arrays of nodes that NodeLines points to
 
-// Blocks solve vectors one after the other where there are more than this many, or than their memory allows.
+// Blocks solve vectors one after the other where there are more than this many, or than their memory allows. Few of them
+// show as much where every thread is watched.
+#if defined(MT_EMULATED_THREADS)
+constexpr int64_t kMostNodeBlocks = 20;
+#else
 constexpr int64_t kMostNodeBlocks = 2048;
+#endif
 constexpr int64_t kMostNodeBytes = int64_t{2} << 30;
 
 inline int64_t NodeBlocks(int64_t rows, int64_t cols, int64_t vectors, int64_t arrays) {

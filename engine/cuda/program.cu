@@ -50,7 +50,7 @@ struct FindInfluence {
       holds = holds && AreSame(s, before);
       holds = holds && devices.ConductanceAt(device) == devices.Stored(M::Conductance(p, s));
     }
-    if (!holds) *influence = 1;
+    if (!holds) RaiseFlag(influence);
   }
 };
 

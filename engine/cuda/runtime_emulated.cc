@@ -1,5 +1,6 @@
-// The runtime of :emulated, where ForEach and ForBlocks are loops on the host.
+// The runtime of the emulations, where ForEach and ForBlocks run on the host.
 
+#include "engine/cuda/emulation.h"
 #include "engine/cuda/launch.h"
 #include "engine/cuda/runtime.h"
 
@@ -7,6 +8,7 @@ namespace memtorch::cuda {
 namespace {
 
 bool descending_emulation = false;
+void (*launch_hook)(bool) = nullptr;
 
 }  // namespace
 
@@ -14,6 +16,14 @@ void CheckLaunch(const char*) {}
 
 bool DescendingEmulation() { return descending_emulation; }
 void SetDescendingEmulation(bool descending) { descending_emulation = descending; }
+
+void SetLaunchHook(void (*hook)(bool)) { launch_hook = hook; }
+Launch::Launch() {
+  if (launch_hook != nullptr) launch_hook(true);
+}
+Launch::~Launch() {
+  if (launch_hook != nullptr) launch_hook(false);
+}
 
 Availability Query() { return {1, ""}; }
 std::vector<std::string> Architectures() { return {"emulated"}; }
