@@ -3,6 +3,7 @@
 
 #include "engine/cuda/grid.h"
 #include "engine/cuda/grid_launch.h"
+#include "engine/cuda/product_square.h"
 
 namespace memtorch::cuda {
 namespace {
@@ -204,18 +205,16 @@ MT_HD void JoinSquare(const Block& block, const GridJoint& joint, const T* tile,
                       const Out& out) {
   const T* factors = tile + joint.factors;
   const int width = joint.width(), rows = joint.rows, ports = joint.ports;
-  const auto columns_from = [=](int first) {
-    return [=](int k, int i) { return first + i < ports ? factors[k * width + rows + first + i] : T(0); };
-  };
+  const auto columns_from = [&](int first) { return Operand<T, false>{factors + rows + first, width, ports - first}; };
   ProductSquare<T, kSide> square;
   LeafPort* const origins = block.Shared<LeafPort>(ProductSquare<T, kSide>::kSharedBytes);
   block.Each(2 * kSide,
              [&](int e) { FindOrigins(joint, e < kSide ? first_row + e : first_col + e - kSide, origins + 2 * e); });
   square.Clear(block);
-  square.template AddProduct<false, false>(block, rows, columns_from(first_row), columns_from(first_col));
-  square.ForEachSum(block, [&](int row, int col, T sum) {
+  square.AddProduct(block, rows, columns_from(first_row), columns_from(first_col));
+  square.ForEachSum(block, [&](int row, int col, const T* sum) {
     if (first_row + row >= ports || first_col + col >= ports) return;
-    out(first_row + row, first_col + col, sum, origins + 2 * row, origins + 2 * (kSide + col));
+    out(first_row + row, first_col + col, *sum, origins + 2 * row, origins + 2 * (kSide + col));
   });
 }
 
@@ -268,16 +267,17 @@ struct JoinRoot {
 template <class T, int kSide>
 void LaunchJoin(const char* op, const TileJoints<T>& joints, int ports, int64_t tiles, void* stream) {
   const int squares = (ports + kSide - 1) / kSide;
-  ForBlocks<ProductSquare<T, kSide>::kThreads>(op, tiles * joints.count * PairCount(squares), kSquareBytes<T, kSide>,
-                                               JoinJoint<T, kSide>{joints, squares}, stream);
+  ForBlocks<ProductSquare<T, kSide>::kThreads, ProductSquare<T, kSide>::kBlocks>(
+      op, tiles * joints.count * PairCount(squares), kSquareBytes<T, kSide>, JoinJoint<T, kSide>{joints, squares},
+      stream);
 }
 
 template <class T, int kSide>
 void LaunchRoot(const char* op, const TileJoints<T>& joints, const GridView<T>& out, int64_t first, int64_t tiles,
                 void* stream) {
   const int64_t parts = (out.rows + kSide - 1) / kSide * ((out.cols + kSide - 1) / kSide);
-  ForBlocks<ProductSquare<T, kSide>::kThreads>(op, tiles * parts, kSquareBytes<T, kSide>,
-                                               JoinRoot<T, kSide>{joints, out, first}, stream);
+  ForBlocks<ProductSquare<T, kSide>::kThreads, ProductSquare<T, kSide>::kBlocks>(
+      op, tiles * parts, kSquareBytes<T, kSide>, JoinRoot<T, kSide>{joints, out, first}, stream);
 }
 
 }  // namespace

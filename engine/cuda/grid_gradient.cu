@@ -2,6 +2,7 @@
 
 #include "engine/cuda/grid_launch.h"
 #include "engine/cuda/grid_leaf_adjoint.h"
+#include "engine/cuda/product_square.h"
 
 namespace memtorch::cuda {
 namespace {
@@ -99,11 +100,10 @@ struct MultiplyByH {
     T* const product = tile + joint.scratch + rows;
     ProductSquare<T, kSide> square;
     square.Clear(block);
-    square.template AddProduct<true, false>(
-        block, ports, [=](int k, int i) { return first_row + i < rows ? w[(first_row + i) * width + k] : T(0); },
-        [=](int k, int j) { return first_col + j < ports ? h[k * ports + first_col + j] : T(0); });
-    square.ForEachSum(block, [&](int i, int j, T sum) {
-      if (first_row + i < rows && first_col + j < ports) product[(first_row + i) * width + first_col + j] = sum;
+    square.AddProduct(block, ports, Operand<T, true>{w + first_row * width, width, rows - first_row},
+                      Operand<T, false>{h + first_col, ports, ports - first_col});
+    square.ForEachSum(block, [&](int i, int j, const T* sum) {
+      if (first_row + i < rows && first_col + j < ports) product[(first_row + i) * width + first_col + j] = *sum;
     });
   }
 };
@@ -124,17 +124,16 @@ struct MultiplyByW {
     if (first_col >= rows) return;
     const T* w = tile + joint.factors + rows;
     T* const product = tile + joint.scratch;
-    const auto rows_of = [=](const T* matrix, int first) {
-      return [=](int k, int i) { return first + i < rows ? matrix[(first + i) * width + k] : T(0); };
+    const auto rows_of = [&](const T* matrix, int first) {
+      return Operand<T, true>{matrix + first * width, width, rows - first};
     };
     ProductSquare<T, kSide> square;
     square.Clear(block);
-    square.template AddProduct<true, true>(block, joint.ports, rows_of(product + rows, first_row),
-                                           rows_of(w, first_col));
-    square.ForEachSum(block, [&](int i, int j, T sum) {
+    square.AddProduct(block, joint.ports, rows_of(product + rows, first_row), rows_of(w, first_col));
+    square.ForEachSum(block, [&](int i, int j, const T* sum) {
       const int row = first_row + i, col = first_col + j;
       if (row > col || col >= rows) return;
-      product[row * width + col] = product[col * width + row] = sum;
+      product[row * width + col] = product[col * width + row] = *sum;
     });
   }
 };
@@ -246,13 +245,14 @@ int Groups(int n, int size) { return (n + size - 1) / size; }
 template <class T, int kSide>
 void Multiply(const GridRun<T>& run, const GridLevel& level, int64_t tiles) {
   const TileJoints<T> joints = run.Joints(level);
-  constexpr int kThreads = ProductSquare<T, kSide>::kThreads;
+  constexpr int kThreads = ProductSquare<T, kSide>::kThreads, kBlocks = ProductSquare<T, kSide>::kBlocks;
   constexpr int64_t kBytes = ProductSquare<T, kSide>::kSharedBytes;
   const int down = Groups(level.rows, kSide), across = Groups(level.ports, kSide);
   const int64_t count = tiles * level.count;
-  ForBlocks<kThreads>(run.op(), count * down * across, kBytes, MultiplyByH<T, kSide>{joints, down, across},
-                      run.stream());
-  ForBlocks<kThreads>(run.op(), count * PairCount(down), kBytes, MultiplyByW<T, kSide>{joints, down}, run.stream());
+  ForBlocks<kThreads, kBlocks>(run.op(), count * down * across, kBytes, MultiplyByH<T, kSide>{joints, down, across},
+                               run.stream());
+  ForBlocks<kThreads, kBlocks>(run.op(), count * PairCount(down), kBytes, MultiplyByW<T, kSide>{joints, down},
+                               run.stream());
 }
 
 // One level backwards.
