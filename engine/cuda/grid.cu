@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "engine/cuda/grid.h"
+#include "engine/cuda/grid_factor.h"
 #include "engine/cuda/grid_launch.h"
 #include "engine/cuda/product_square.h"
 
@@ -13,8 +14,8 @@ constexpr int64_t kAlignBytes = 256;
 constexpr int64_t kWorkspaceBytes = int64_t{2} << 30;
 constexpr int kLeafThreads = 128;
 constexpr int kLeafBlocks = 4;  // on a multiprocessor, as many as its shared memory holds in float64
-constexpr int kFactorThreads = 128;
 constexpr int kFactorBlocks = 4;
+constexpr int kPanelBlocks = 2;   // as many as shared memory holds in float64
 constexpr int kSmallPorts = 128;  // of blocks whose products are cut into smaller squares
 
 int64_t RoundUp(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
@@ -73,131 +74,6 @@ struct SolveLeaf {
   }
 };
 
-// The factors of a joint, one block of threads each. A thread has whole columns: what earlier slabs add to them, the
-// elimination inside the slab, in which they count by their sum alone, and its effect on them.
-template <class T>
-struct FactorJoint {
-  TileJoints<T> joints;
-
-  // For joints that have at most `rows` rows.
-  static int64_t SharedBytes(int rows) {
-    const int staged = rows > kMostStaged ? 0 : std::max(rows - kSlab, 0);
-    return kSlab * (staged + 2 * kSlab + 1 + kFactorThreads) * static_cast<int64_t>(sizeof(T));
-  }
-
-  MT_HD void operator()(const Block& block) const {
-    const GridJoint& joint = joints.JointOf(block);
-    const T* tile = joints.TileOf(block);
-    T* const factors = joints.TileOf(block) + joint.factors;
-    const int width = joint.width(), rows = joint.rows;
-    T* const n = block.Shared<T>();
-    T* const inverse = n + 2 * kSlab * kSlab;
-    T* const sums = inverse + kSlab;
-    T* const stage = sums + kSlab * kFactorThreads;
-    const bool staged = rows <= kMostStaged;
-    for (int first = 0; first < rows; first += kSlab) {
-      // What earlier slabs have in the slab's columns.
-      const T* const earlier = staged ? stage : factors + first;
-      const int stride = staged ? kSlab : width;
-      block.Each(staged ? first * kSlab : 0, [&](int e) { stage[e] = factors[e / kSlab * width + first + e % kSlab]; });
-      block.EachThread([&](int thread) {
-        Column<T> sum{};
-        for (int j = first + thread; j < width; j += kFactorThreads) {
-          const bool outer = j >= rows;
-          Column<T> column{};
-          GatherColumn(joint, tile, first, outer ? joint.outer_segments : joint.shared_segments,
-                       outer ? joint.outer_count : joint.shared_count, outer ? j - rows : j, outer, &column);
-          for (int k = 0; k < first; ++k) {
-            const T right = factors[k * width + j];
-            MT_UNROLL
-            for (int r = 0; r < kSlab; ++r) column.x[r] += earlier[k * stride + r] * right;
-          }
-          const bool inside = j < first + kSlab;
-          MT_UNROLL
-          for (int r = 0; r < kSlab; ++r) {
-            if (inside) {
-              n[r * 2 * kSlab + j - first] = column.x[r];
-            } else {
-              factors[(first + r) * width + j] = column.x[r];
-              sum.x[r] += column.x[r];
-            }
-          }
-        }
-        MT_UNROLL
-        for (int r = 0; r < kSlab; ++r) sums[r * kFactorThreads + thread] = sum.x[r];
-      });
-      SumRight(block, sums, n, inverse);
-      EliminateSlab(block, n, inverse);
-      block.Each(kSlab * kSlab, [&](int e) {
-        factors[(first + e / kSlab) * width + first + e % kSlab] = n[e / kSlab * 2 * kSlab + e % kSlab];
-      });
-      // No loop inside: the compiler would keep all of n in registers.
-      for (int group = first + kSlab; group < width; group += kFactorThreads) {
-        block.EachThread([&](int thread) {
-          if (group + thread >= width) return;
-          T* const out = factors + first * width + group + thread;
-          Column<T> column;
-          MT_UNROLL
-          for (int r = 0; r < kSlab; ++r) column.x[r] = out[r * width];
-          MT_UNROLL
-          for (int k = 0; k < kSlab; ++k) {
-            column.x[k] *= n[k * 2 * kSlab + k];
-            MT_UNROLL
-            for (int r = k + 1; r < kSlab; ++r) column.x[r] += n[k * 2 * kSlab + r] * column.x[k];
-            out[k * width] = column.x[k];
-          }
-        });
-      }
-    }
-  }
-
- private:
-  // From the sums of each thread to what lies right of each column of the slab.
-  MT_HD static void SumRight(const Block& block, T* sums, T* n, T* inverse) {
-    constexpr int kParts = 8;
-    block.Each(kSlab * kParts, [&](int e) {
-      T* row = sums + e / kParts * kFactorThreads + e % kParts;
-      T sum = row[0];
-      for (int t = kParts; t < kFactorThreads; t += kParts) sum += row[t];
-      row[0] = sum;
-    });
-    block.Each(kSlab, [&](int r) {
-      T sum = 0;
-      for (int p = 0; p < kParts; ++p) sum += sums[r * kFactorThreads + p];
-      for (int col = kSlab - 1; col >= r; --col) {
-        n[r * 2 * kSlab + kSlab + col] = sum;
-        sum += n[r * 2 * kSlab + col];
-      }
-      if (r == 0) inverse[0] = InverseOf(n[kSlab]);
-    });
-  }
-};
-
-// What the children have between two outer ports. The root has both ends of a line as one port: two of a child's.
-template <class T>
-MT_HD T FromChildren(const GridJoint& joint, const T* tile, const LeafPort* row, const LeafPort* col) {
-  T sum = 0;
-  for (int a = 0; a < 2; ++a) {
-    for (int b = 0; b < 2; ++b) {
-      const int child = row[a].child;
-      if (child < 0 || child != col[b].child) continue;
-      sum += tile[joint.child[child] + static_cast<int64_t>(row[a].port) * joint.child_ports[child] + col[b].port];
-    }
-  }
-  return sum;
-}
-
-// Where an outer port comes from: one or two ports of children, else of child -1.
-MT_HD void FindOrigins(const GridJoint& joint, int port, LeafPort* origins) {
-  origins[0] = origins[1] = {-1, 0};
-  int found = 0;
-  for (int s = 0; s < joint.outer_count; ++s) {
-    const GridSegment segment = joint.outer_segments[s];
-    if (port < segment.to || port >= segment.to + segment.size || found == 2) continue;
-    origins[found++] = {segment.child, segment.from + port - segment.to};
-  }
-}
-
 // Rows from first_row on and columns from first_col on of the product of a joint's factors with themselves, and what the
 // children have there: out(row, col, value).
 template <int kSide, class T, class Out>
@@ -208,8 +84,10 @@ MT_HD void JoinSquare(const Block& block, const GridJoint& joint, const T* tile,
   const auto columns_from = [&](int first) { return Operand<T, false>{factors + rows + first, width, ports - first}; };
   ProductSquare<T, kSide> square;
   LeafPort* const origins = block.Shared<LeafPort>(ProductSquare<T, kSide>::kSharedBytes);
-  block.Each(2 * kSide,
-             [&](int e) { FindOrigins(joint, e < kSide ? first_row + e : first_col + e - kSide, origins + 2 * e); });
+  block.Each(2 * kSide, [&](int e) {
+    const int port = e < kSide ? first_row + e : first_col + e - kSide;
+    FindOrigins(joint.outer_segments, joint.outer_count, port, origins + 2 * e);
+  });
   square.Clear(block);
   square.AddProduct(block, rows, columns_from(first_row), columns_from(first_col));
   square.ForEachSum(block, [&](int row, int col, const T* sum) {
@@ -264,6 +142,22 @@ struct JoinRoot {
   }
 };
 
+// The factors of large joints.
+template <class T>
+void LaunchPanels(const char* op, const TileJoints<T>& joints, const GridLevel& level, int64_t tiles, void* stream) {
+  using Update = UpdatePanel<T>;
+  using Eliminate = EliminatePanel<T>;
+  const int64_t count = tiles * level.count;
+  for (int first = 0; first < level.rows; first += kPanel) {
+    const int across = Groups(level.width - first, kPanelSide),
+              groups = Groups(level.width - first, Eliminate::kColumns);
+    ForBlocks<Update::Square::kThreads, Update::Square::kBlocks>(
+        op, count * (kPanel / kPanelSide) * across, Update::kSharedBytes, Update{joints, first, across}, stream);
+    ForBlocks<kFactorThreads, kPanelBlocks>(op, count * groups, Eliminate::kSharedBytes,
+                                            Eliminate{joints, first, groups}, stream);
+  }
+}
+
 template <class T, int kSide>
 void LaunchJoin(const char* op, const TileJoints<T>& joints, int ports, int64_t tiles, void* stream) {
   const int squares = (ports + kSide - 1) / kSide;
@@ -317,8 +211,12 @@ void GridRun<T>::Up(const GridDevices& g, int64_t first, int64_t tiles) const {
                                        stream_);
   for (const GridLevel& level : plan_.levels()) {
     const TileJoints<T> joints = Joints(level);
-    ForBlocks<kFactorThreads, kFactorBlocks>(op_, tiles * level.count, FactorJoint<T>::SharedBytes(level.rows),
-                                             FactorJoint<T>{joints}, stream_);
+    if (level.in_panels()) {
+      LaunchPanels(op_, joints, level, tiles, stream_);
+    } else {
+      ForBlocks<kFactorThreads, kFactorBlocks>(op_, tiles * level.count, FactorJoint<T>::SharedBytes(level.rows),
+                                               FactorJoint<T>{joints}, stream_);
+    }
     if (&level == &plan_.levels().back()) return;
     if (level.ports <= kSmallPorts) {
       LaunchJoin<T, 32>(op_, joints, level.ports, tiles, stream_);

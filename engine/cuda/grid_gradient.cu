@@ -10,6 +10,7 @@ namespace {
 constexpr int kLeafThreads = 256;
 constexpr int kLeafBlocks = 2;  // on a multiprocessor, as many as its shared memory holds in float64
 constexpr int kColumnThreads = 128;
+constexpr int kColumnBlocks = 4;
 constexpr int kScatterThreads = 256;
 constexpr int kScatterRows = 32;
 
@@ -30,51 +31,80 @@ struct SetRoot {
   }
 };
 
-// The outer columns of a joint's factors become w, the potentials of what it shares: back-substitution. A thread has a
-// column.
+// What rows from `after` on add to the outer columns of a panel, rows [first, after) of a joint's factors, before it is
+// substituted: as squares of a product, one block of threads each.
 template <class T>
-struct SubstituteJoint {
+struct AddLaterRows {
+  static constexpr int kSide = kPanelSide;
+
+  TileJoints<T> joints;
+  int first;
+  int across;  // squares along the outer columns, most of any joint
+
+  MT_HD void operator()(const Block& block) const {
+    const int parts = kPanel / kSide * across, part = static_cast<int>(block.index() % parts);
+    const GridJoint& joint = joints.JointOf(block, parts);
+    const int width = joint.width(), rows = joint.rows, after = first + kPanel;
+    const int first_row = first + part / across * kSide, first_col = part % across * kSide;
+    if (after >= rows || first_col >= joint.ports) return;
+    T* const factors = joints.TileOf(block, parts) + joint.factors;
+    T* const outer = factors + rows + first_col;
+    ProductSquare<T, kSide> square;
+    square.Clear(block);
+    square.AddProduct(block, rows - after, Operand<T, true>{factors + first_row * width + after, width, kSide},
+                      Operand<T, false>{outer + after * width, width, joint.ports - first_col});
+    square.ForEachSum(block, [&](int row, int col, const T* sum) {
+      if (first_col + col < joint.ports) outer[(first_row + row) * width + col] += *sum;
+    });
+  }
+};
+
+// The outer columns of rows [begin, end) of a joint's factors become w, the potentials of what it shares:
+// back-substitution. A thread has a column.
+template <class T>
+struct SubstituteRows {
   TileJoints<T> joints;
   int parts;  // groups of kColumnThreads columns
+  int begin, end;
 
-  // For joints that have at most `rows` rows.
-  static int64_t SharedBytes(int rows) {
-    return rows > kMostStaged ? 0 : kSlab * rows * static_cast<int64_t>(sizeof(T));
-  }
+  static constexpr int kAhead = 8;  // rows that are loaded together
+
+  int64_t SharedBytes() const { return kSlab * (end - begin) * static_cast<int64_t>(sizeof(T)); }
 
   MT_HD void operator()(const Block& block) const {
     const GridJoint& joint = joints.JointOf(block, parts);
     T* const factors = joints.TileOf(block, parts) + joint.factors;
-    const int width = joint.width(), rows = joint.rows;
+    const int width = joint.width(), after = Least(end, joint.rows);
     const int first_col = static_cast<int>(block.index() % parts) * kColumnThreads;
     const int cols = Least(kColumnThreads, joint.ports - first_col);
     if (cols <= 0) return;
-    T* const stage = block.Shared<T>();
-    const bool staged = rows <= kMostStaged;
-    for (int first = rows - kSlab; first >= 0; first -= kSlab) {
-      // Element (row, col) of the slab, from its first column on.
-      const T* const slab = staged ? stage : factors + first * width + first;
-      const int down = staged ? 1 : width, right = staged ? kSlab : 1;
-      block.Each(staged ? (rows - first) * kSlab : 0, [&](int e) {
-        const int col = e % (rows - first), row = e / (rows - first);
-        stage[col * kSlab + row] = factors[(first + row) * width + first + col];
+    T* const slab = block.Shared<T>();  // from its first column on, column by column
+    for (int first = after - kSlab; first >= begin; first -= kSlab) {
+      block.Each((after - first) * kSlab, [&](int e) {
+        const int col = e % (after - first), row = e / (after - first);
+        slab[col * kSlab + row] = factors[(first + row) * width + first + col];
       });
       block.EachThread([&](int thread) {
         if (thread >= cols) return;
-        T* const out = factors + rows + first_col + thread;
+        T* const out = factors + joint.rows + first_col + thread;
         Column<T> column;
         MT_UNROLL
         for (int r = 0; r < kSlab; ++r) column.x[r] = out[(first + r) * width];
-        for (int k = kSlab; k < rows - first; ++k) {
-          const T later = out[(first + k) * width];
+        for (int k = kSlab; k < after - first; k += kAhead) {
+          T later[kAhead];
           MT_UNROLL
-          for (int r = 0; r < kSlab; ++r) column.x[r] += slab[r * down + k * right] * later;
+          for (int a = 0; a < kAhead; ++a) later[a] = out[(first + k + a) * width];
+          MT_UNROLL
+          for (int a = 0; a < kAhead; ++a) {
+            MT_UNROLL
+            for (int r = 0; r < kSlab; ++r) column.x[r] += slab[(k + a) * kSlab + r] * later[a];
+          }
         }
         MT_UNROLL
         for (int r = kSlab - 1; r >= 0; --r) {
           MT_UNROLL
-          for (int k = kSlab - 1; k > r; --k) column.x[r] += slab[r * down + k * right] * column.x[k];
-          column.x[r] *= slab[r * down + r * right];
+          for (int k = kSlab - 1; k > r; --k) column.x[r] += slab[k * kSlab + r] * column.x[k];
+          column.x[r] *= slab[r * kSlab + r];
           out[(first + r) * width] = column.x[r];
         }
       });
@@ -239,8 +269,6 @@ struct LeafGradient {
   }
 };
 
-int Groups(int n, int size) { return (n + size - 1) / size; }
-
 // w h and w h w^T of one level.
 template <class T, int kSide>
 void Multiply(const GridRun<T>& run, const GridLevel& level, int64_t tiles) {
@@ -255,14 +283,34 @@ void Multiply(const GridRun<T>& run, const GridLevel& level, int64_t tiles) {
                                run.stream());
 }
 
+// w of one level.
+template <class T>
+void Substitute(const GridRun<T>& run, const GridLevel& level, int64_t tiles) {
+  if (level.rows == 0) return;  // a single leaf without open ends
+  const TileJoints<T> joints = run.Joints(level);
+  const int64_t count = tiles * level.count;
+  const int groups = Groups(level.ports, kColumnThreads), across = Groups(level.ports, kPanelSide);
+  using Square = ProductSquare<T, kPanelSide>;
+  const int step = level.in_panels() ? kPanel : level.rows;
+  for (int first = (level.rows - 1) / step * step; first >= 0; first -= step) {
+    if (first + step < level.rows) {
+      ForBlocks<Square::kThreads, Square::kBlocks>(run.op(), count * (kPanel / kPanelSide) * across,
+                                                   Square::kSharedBytes, AddLaterRows<T>{joints, first, across},
+                                                   run.stream());
+    }
+    const SubstituteRows<T> substitute{joints, groups, first, std::min(first + step, level.rows)};
+    ForBlocks<kColumnThreads, kColumnBlocks>(run.op(), count * groups, substitute.SharedBytes(), substitute,
+                                             run.stream());
+  }
+}
+
 // One level backwards.
 template <class T>
 void Down(const GridRun<T>& run, const GridLevel& level, int64_t tiles) {
   const TileJoints<T> joints = run.Joints(level);
   const int64_t count = tiles * level.count;
-  const int columns = Groups(level.ports, kColumnThreads), strips = Groups(level.child_ports, kScatterRows);
-  ForBlocks<kColumnThreads>(run.op(), count * columns, SubstituteJoint<T>::SharedBytes(level.rows),
-                            SubstituteJoint<T>{joints, columns}, run.stream());
+  const int strips = Groups(level.child_ports, kScatterRows);
+  Substitute(run, level, tiles);
   if (level.rows <= 32) {
     Multiply<T, 32>(run, level, tiles);
   } else {

@@ -13,6 +13,8 @@
 
 namespace memtorch::cuda {
 
+inline int Groups(int n, int size) { return (n + size - 1) / size; }
+
 // Bytes of a workspace: the plan's tables, and memory for `tiles` tiles, as many as keep a GPU busy at most.
 int64_t GridWorkspaceBytes(const GridPlan& plan, int64_t tiles, int64_t element_bytes);
 

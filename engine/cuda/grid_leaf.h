@@ -19,11 +19,6 @@ struct LeafShape {
   MT_HD int bottom() const { return cols + 2 * rows; }
 };
 
-// The port of a child.
-struct LeafPort {
-  int child, port;
-};
-
 // Two blocks side by side (across) or one above the other; the second may be empty.
 struct LeafJoint {
   bool across;
@@ -69,8 +64,6 @@ struct LeafJoint {
     return !across && c < last() ? -1 - j : whole.bottom() + right + j;
   }
 };
-
-MT_HD int Least(int a, int b) { return a < b ? a : b; }
 
 // One level: blocks of kRows x kCols from two of half the size.
 template <int kRows, int kCols, bool kAcross>

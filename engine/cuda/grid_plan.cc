@@ -107,12 +107,15 @@ class GridPlan::Builder {
     GridLevel level;
     level.first = static_cast<int>(joints->size());
     for (int k = 0; k <= plan_.root(); ++k) {
+      if (heights_[static_cast<size_t>(k)] == height) level.rows = std::max(level.rows, RowsOf(k));
+    }
+    for (int k = 0; k <= plan_.root(); ++k) {
       if (heights_[static_cast<size_t>(k)] != height) continue;
-      const GridJoint joint = JointOf(k);
+      const GridJoint joint = JointOf(k, level.in_panels());
       joints->push_back(joint);
       ++level.count;
       level.ports = std::max(level.ports, joint.ports);
-      level.rows = std::max(level.rows, joint.rows);
+      level.width = std::max(level.width, joint.width());
       level.child_ports = std::max({level.child_ports, joint.child_ports[0], joint.child_ports[1]});
     }
     for (int j = level.first; j < level.first + level.count; ++j) {
@@ -123,19 +126,26 @@ class GridPlan::Builder {
       }
       const int64_t factors = static_cast<int64_t>(joint.rows) * joint.width();
       arena_.GiveBack(gradient_ ? joint.scratch : joint.factors, factors);
+      if (level.in_panels()) arena_.GiveBack(joint.panel, PanelSize(joint));
     }
     out_.levels_.push_back(level);
   }
 
-  GridJoint JointOf(int k) {
+  int32_t RowsOf(int k) const { return Narrow(RoundUp(plan_.node(k).shared, kSlab)); }
+  static int64_t PanelSize(const GridJoint& joint) {
+    return kPanel * (kPanel + RoundUp(joint.width(), kPanelSide) / kPanelSide);
+  }
+
+  GridJoint JointOf(int k, bool in_panels) {
     const MergeNode& node = plan_.node(k);
     GridJoint joint{};
     joint.ports = Narrow(node.ports);
     joint.shared = Narrow(node.shared);
-    joint.rows = Narrow(RoundUp(node.shared, kSlab));
+    joint.rows = RowsOf(k);
     if (k != plan_.root() || gradient_) joint.out = at(k) = arena_.Take(Square(k));
     joint.factors = arena_.Take(static_cast<int64_t>(joint.rows) * joint.width());
     if (gradient_) joint.scratch = arena_.Take(static_cast<int64_t>(joint.rows) * joint.width());
+    if (in_panels) joint.panel = arena_.Take(PanelSize(joint));
     for (size_t c = 0; c < 2; ++c) {
       if (node.child[c] < 0) continue;
       joint.child[c] = at(node.child[c]);

@@ -12,6 +12,12 @@ namespace memtorch::cuda {
 
 // Rows of what a joint shares that are eliminated together.
 constexpr int kSlab = 16;
+// Joints of more rows are factored in panels of kPanel rows, each by many blocks of threads. One block, which multiplies
+// on plain cores, would take as long for the last joint of a large grid as a CPU for all of it. By the shape alone, so that a
+// tile's result does not depend on the batch.
+constexpr int kMostByOneBlock = 128;
+constexpr int kPanel = 64;
+constexpr int kPanelSide = 32;  // of the squares in which earlier panels are added
 
 // Ports [from, from + size) of a child are [to, to + size) of the joint.
 struct GridSegment {
@@ -32,6 +38,7 @@ struct GridJoint {
 
   int64_t out, factors;    // where they lie in a tile's memory, elements
   int64_t scratch;         // likewise, for the way back: [rows, width]
+  int64_t panel;           // likewise, if in panels: one's own columns [kPanel, kPanel], and sums [squares, kPanel]
   int64_t child[2];        // the children's matrices
   int32_t child_ports[2];  // 0: there is no such child
   int32_t ports, shared, rows;
@@ -44,9 +51,11 @@ struct GridJoint {
 
 // Joints whose children are of lower levels.
 struct GridLevel {
-  int first = 0, count = 0;  // in the table of joints
-  int ports = 0, rows = 0;   // most of any
+  int first = 0, count = 0;            // in the table of joints
+  int ports = 0, rows = 0, width = 0;  // most of any
   int child_ports = 0;
+
+  bool in_panels() const { return rows > kMostByOneBlock; }
 };
 
 class GridPlan {

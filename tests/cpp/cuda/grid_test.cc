@@ -162,7 +162,16 @@ TEST_P(CudaGridTest, EffectiveMatricesOfLargeTiles) {
   ExpectAccurate<float, double>({1, 128, 128}, {1, 2, 3, 4}, devices);
   ExpectAccurate<double, double>({2, 101, 85}, {5, 5, 5, 5, true, true}, devices);
   ExpectAccurate<double, double>({1, 40, 300}, {1, 1, 0, 0}, devices);
-  ExpectAccurate<double, double>({1, 272, 272}, {1, 1, 1, 1}, devices);  // more rows than are staged
+}
+
+// Joints that are factored in panels by many blocks: whole panels, a last one of 16 rows, levels in which some joints have
+// fewer rows, both ends of lines.
+TEST_P(CudaGridTest, EffectiveMatricesOfVeryLargeTiles) {
+  const Devices devices{1e-6, 1e-3, 0.1, 0};
+  ExpectAccurate<double, double>({1, 272, 272}, {1, 1, 1, 1}, devices);
+  ExpectAccurate<float, float>({1, 272, 272}, {1, 2, 3, 4}, devices);
+  ExpectAccurate<double, double>({2, 150, 161}, {5, 5, 5, 5, true, true}, devices);
+  ExpectAccurate<double, double>({1, 190, 330}, {1, 2, 0, 3}, devices);
 }
 
 TEST_P(CudaGridTest, IdealWiresAreExactLimits) {
@@ -202,6 +211,7 @@ TEST_P(CudaGridTest, GradientsOfLargeTiles) {
   ExpectGradient<double, float>({1, 128, 128}, {1, 2, 3, 4}, 1e-12);
   ExpectGradient<float, double>({1, 101, 85}, {5, 5, 5, 5, true, true}, 1e-4);
   ExpectGradient<double, double>({1, 272, 272}, {1, 1, 1, 1}, 1e-12);
+  ExpectGradient<float, float>({2, 150, 161}, {5, 5, 5, 5, true, true}, 1e-4);
 }
 
 TEST_P(CudaGridTest, GradientsOfIdealWires) {
@@ -212,19 +222,20 @@ TEST_P(CudaGridTest, GradientsOfIdealWires) {
 
 // A tile's result does not depend on the others, nor on how many the workspace has room for.
 TEST_P(CudaGridTest, SameBitsForAnyBatch) {
-  const Batch batch{5, 37, 20};
   const Wires wires{1, 2, 3, 4};
-  const std::vector<double> g = Devices{}.Draw<double>(batch.size());
-  const std::vector<double> upstream = testing::Normals<double>(batch.size(), 7);
-  const std::vector<double> all = OnTheGpu<double>(batch, wires, g, 5);
-  const std::vector<double> gradient = GradientOnTheGpu<double>(batch, wires, g, upstream, 5);
-  for (const int64_t room : {1, 2}) {
-    EXPECT_EQ(OnTheGpu<double>(batch, wires, g, room), all);
-    EXPECT_EQ(GradientOnTheGpu<double>(batch, wires, g, upstream, room), gradient);
+  for (const Batch& batch : {Batch{5, 37, 20}, Batch{3, 140, 150}}) {
+    const std::vector<double> g = Devices{}.Draw<double>(batch.size());
+    const std::vector<double> upstream = testing::Normals<double>(batch.size(), 7);
+    const std::vector<double> all = OnTheGpu<double>(batch, wires, g, batch.tiles);
+    const std::vector<double> gradient = GradientOnTheGpu<double>(batch, wires, g, upstream, batch.tiles);
+    for (const int64_t room : {1, 2}) {
+      EXPECT_EQ(OnTheGpu<double>(batch, wires, g, room), all);
+      EXPECT_EQ(GradientOnTheGpu<double>(batch, wires, g, upstream, room), gradient);
+    }
+    const int64_t last = (batch.tiles - 1) * batch.rows * batch.cols;
+    EXPECT_EQ(OnTheGpu<double>({1, batch.rows, batch.cols}, wires, std::vector<double>(g.begin() + last, g.end()), 1),
+              std::vector<double>(all.begin() + last, all.end()));
   }
-  const auto last = 4 * 37 * 20;
-  EXPECT_EQ(OnTheGpu<double>({1, 37, 20}, wires, std::vector<double>(g.begin() + last, g.end()), 1),
-            std::vector<double>(all.begin() + last, all.end()));
   EXPECT_EQ(OnTheGpu<double>({0, 37, 20}, wires, std::vector<double>(), 1), std::vector<double>());
 }
 

@@ -1,0 +1,244 @@
+// The factors of a joint. Those of a small one are the work of one block of threads; a large one goes panel by panel,
+// with many blocks for each.
+#ifndef MEMTORCH_ENGINE_CUDA_GRID_FACTOR_H_
+#define MEMTORCH_ENGINE_CUDA_GRID_FACTOR_H_
+
+#include <algorithm>
+
+#include "engine/cuda/grid_joint.h"
+#include "engine/cuda/product_square.h"
+
+namespace memtorch::cuda {
+
+constexpr int kFactorThreads = 128;
+
+// Shared memory of FactorRows, elements.
+constexpr int64_t FactorMemory(int rows) { return kSlab * (2 * kSlab + 1 + kFactorThreads + rows); }
+
+// From the sums of each thread to what lies right of each column of a slab.
+template <class T>
+MT_HD void SumRight(const Block& block, T* sums, T* n, T* inverse) {
+  constexpr int kParts = 8;
+  block.Each(kSlab * kParts, [&](int e) {
+    T* row = sums + e / kParts * kFactorThreads + e % kParts;
+    T sum = row[0];
+    for (int t = kParts; t < kFactorThreads; t += kParts) sum += row[t];
+    row[0] = sum;
+  });
+  block.Each(kSlab, [&](int r) {
+    T sum = 0;
+    for (int p = 0; p < kParts; ++p) sum += sums[r * kFactorThreads + p];
+    for (int col = kSlab - 1; col >= r; --col) {
+      n[r * 2 * kSlab + kSlab + col] = sum;
+      sum += n[r * 2 * kSlab + col];
+    }
+    if (r == 0) inverse[0] = InverseOf(n[kSlab]);
+  });
+}
+
+// Factors [rows, width] of the rows that gather(first, col, &column) adds to a column of a slab. A thread has whole
+// columns: what earlier slabs add to them, the elimination inside the slab, in which they count by their sum alone, and
+// its effect on them. Columns from `counted` on count in no sum.
+template <class T, class Gather>
+MT_HD void FactorRows(const Block& block, int rows, int width, int counted, T* factors, T* memory,
+                      const Gather& gather) {
+  constexpr int kAhead = 8;  // rows that are loaded together
+  T* const n = memory;
+  T* const inverse = n + 2 * kSlab * kSlab;
+  T* const sums = inverse + kSlab;
+  T* const stage = sums + kSlab * kFactorThreads;
+  for (int first = 0; first < rows; first += kSlab) {
+    // What earlier slabs have in the slab's columns.
+    block.Each(first * kSlab, [&](int e) { stage[e] = factors[e / kSlab * width + first + e % kSlab]; });
+    block.EachThread([&](int thread) {
+      T* const sum = sums + thread;
+      MT_UNROLL
+      for (int r = 0; r < kSlab; ++r) sum[r * kFactorThreads] = 0;
+      for (int j = first + thread; j < width; j += kFactorThreads) {
+        Column<T> column{};
+        gather(first, j, &column);
+        for (int k = 0; k < first; k += kAhead) {
+          T right[kAhead];
+          MT_UNROLL
+          for (int a = 0; a < kAhead; ++a) right[a] = factors[(k + a) * width + j];
+          MT_UNROLL
+          for (int a = 0; a < kAhead; ++a) {
+            MT_UNROLL
+            for (int r = 0; r < kSlab; ++r) column.x[r] += stage[(k + a) * kSlab + r] * right[a];
+          }
+        }
+        const bool inside = j < first + kSlab;
+        MT_UNROLL
+        for (int r = 0; r < kSlab; ++r) {
+          if (inside) {
+            n[r * 2 * kSlab + j - first] = column.x[r];
+          } else {
+            factors[(first + r) * width + j] = column.x[r];
+            if (j < counted) sum[r * kFactorThreads] += column.x[r];
+          }
+        }
+      }
+    });
+    SumRight(block, sums, n, inverse);
+    EliminateSlab(block, n, inverse);
+    block.Each(kSlab * kSlab, [&](int e) {
+      factors[(first + e / kSlab) * width + first + e % kSlab] = n[e / kSlab * 2 * kSlab + e % kSlab];
+    });
+    // No loop inside: the compiler would keep all of n in registers.
+    for (int group = first + kSlab; group < width; group += kFactorThreads) {
+      block.EachThread([&](int thread) {
+        if (group + thread >= width) return;
+        T* const out = factors + first * width + group + thread;
+        Column<T> column;
+        MT_UNROLL
+        for (int r = 0; r < kSlab; ++r) column.x[r] = out[r * width];
+        MT_UNROLL
+        for (int k = 0; k < kSlab; ++k) {
+          column.x[k] *= n[k * 2 * kSlab + k];
+          MT_UNROLL
+          for (int r = k + 1; r < kSlab; ++r) column.x[r] += n[k * 2 * kSlab + r] * column.x[k];
+          out[k * width] = column.x[k];
+        }
+      });
+    }
+  }
+}
+
+// All factors of a joint, one block of threads each.
+template <class T>
+struct FactorJoint {
+  TileJoints<T> joints;
+
+  // For joints that have at most `rows` rows.
+  static int64_t SharedBytes(int rows) { return FactorMemory(rows - kSlab) * static_cast<int64_t>(sizeof(T)); }
+
+  MT_HD void operator()(const Block& block) const {
+    const GridJoint& joint = joints.JointOf(block);
+    T* const tile = joints.TileOf(block);
+    const int width = joint.width(), rows = joint.rows;
+    FactorRows(block, rows, width, width, tile + joint.factors, block.Shared<T>(),
+               [&](int first, int j, Column<T>* column) {
+                 const bool outer = j >= rows;
+                 GatherColumn(joint, tile, first, outer ? joint.outer_segments : joint.shared_segments,
+                              outer ? joint.outer_count : joint.shared_count, outer ? j - rows : j, outer, column);
+               });
+  }
+};
+
+// Of a panel, rows [first, first + kPanel) of a joint's factors: what the children have there and earlier panels add, as
+// squares of a product, one block of threads each. What lies inside the panel's own columns goes into the joint's
+// `panel`, the sums of the other columns of each square behind it.
+template <class T>
+struct UpdatePanel {
+  static constexpr int kSide = kPanelSide;
+
+  TileJoints<T> joints;
+  int first;
+  int across;  // squares along the panel, most of any joint
+
+  using Square = ProductSquare<T, kSide>;
+  static constexpr int64_t kSharedBytes = Square::kSharedBytes + 4 * kSide * static_cast<int64_t>(sizeof(LeafPort));
+
+  MT_HD void operator()(const Block& block) const {
+    const int parts = kPanel / kSide * across, part = static_cast<int>(block.index() % parts);
+    const GridJoint& joint = joints.JointOf(block, parts);
+    T* const tile = joints.TileOf(block, parts);
+    const int width = joint.width(), rows = joint.rows, after = Least(first + kPanel, rows);
+    const int first_row = first + part / across * kSide, first_col = first + part % across * kSide;
+    if (first_row >= rows || first_col >= width || first_col + kSide <= first_row) return;
+    T* const factors = tile + joint.factors;
+    T* const panel = tile + joint.panel;
+    LeafPort* const origins = block.Shared<LeafPort>(Square::kSharedBytes);
+    block.Each(2 * kSide, [&](int e) {
+      const int line = e < kSide ? first_row + e : first_col + e - kSide;
+      if (line < rows) {
+        FindOrigins(joint.shared_segments, joint.shared_count, line, origins + 2 * e);
+      } else {
+        FindOrigins(joint.outer_segments, joint.outer_count, line - rows, origins + 2 * e);
+      }
+    });
+    Square square;
+    square.Clear(block);
+    square.AddProduct(block, first, Operand<T, false>{factors + first_row, width, rows - first_row},
+                      Operand<T, false>{factors + first_col, width, width - first_col});
+    square.ForEachSum(block, [&](int r, int c, T* sum) {
+      const int row = first_row + r, col = first_col + c;
+      const bool has = row < rows && row < col && col < width;
+      const T value = has ? *sum + FromChildren(joint, tile, origins + 2 * r, origins + 2 * (kSide + c)) : T(0);
+      if (has && col < after) panel[(row - first) * kPanel + col - first] = value;
+      if (has && col >= after) factors[row * width + col] = value;
+      *sum = col >= after ? value : T(0);
+    });
+    T* const sums = block.Shared<T>();
+    constexpr int kParts = 4, kStride = Square::kStride;
+    block.Each(kSide * kParts, [&](int e) {
+      T* const row = sums + e / kParts * kStride + e % kParts;
+      T sum = row[0];
+      for (int c = kParts; c < kSide; c += kParts) sum += row[c];
+      row[0] = sum;
+    });
+    block.Each(kSide, [&](int r) {
+      const T* const row = sums + r * kStride;
+      panel[kPanel * (kPanel + part % across) + first_row - first + r] = (row[0] + row[1]) + (row[2] + row[3]);
+    });
+  }
+};
+
+// The elimination of a panel in kColumns of the columns right of it, one block of threads each. Every block eliminates
+// the panel's own columns, with the sum of all others as one more: that takes less time than a launch more.
+template <class T>
+struct EliminatePanel {
+  TileJoints<T> joints;
+  int first;
+  int groups;  // of kColumns columns, most of any joint
+
+  static constexpr int kColumns = kFactorThreads - kPanel - 1;
+  static constexpr int kParts = 8;
+  static constexpr int64_t kSharedBytes =
+      (kPanel * kFactorThreads + kPanel * kParts + FactorMemory(kPanel - kSlab)) * static_cast<int64_t>(sizeof(T));
+
+  MT_HD void operator()(const Block& block) const {
+    const int part = static_cast<int>(block.index() % groups);
+    const GridJoint& joint = joints.JointOf(block, groups);
+    T* const tile = joints.TileOf(block, groups);
+    const int width = joint.width(), rows = Least(kPanel, joint.rows - first), after = first + rows;
+    const int first_col = after + part * kColumns, cols = Least(kColumns, width - first_col);
+    if (rows <= 0 || cols <= 0) return;
+    const T* panel = tile + joint.panel;
+    T* const factors = tile + joint.factors + first * width;
+    T* const local = block.Shared<T>();  // the panel, the sum of what is right of it, the columns
+    T* const sums = local + kPanel * kFactorThreads;
+    const int squares = (width - first + kPanelSide - 1) / kPanelSide, local_width = rows + 1 + cols;
+    block.Each(kParts * rows, [&](int e) {
+      const int row = e % rows;
+      T sum = 0;
+      for (int s = rows / kPanelSide + e / rows; s < squares; s += kParts) sum += panel[kPanel * (kPanel + s) + row];
+      sums[e] = sum;
+    });
+    FactorRows(block, rows, local_width, rows + 1, local, sums + kPanel * kParts,
+               [&](int slab, int j, Column<T>* column) {
+                 for (int r = 0; r < kSlab; ++r) {
+                   const int row = slab + r;
+                   if (j > rows) {
+                     column->x[r] = factors[row * width + first_col + j - rows - 1];
+                   } else if (j == rows) {
+                     for (int p = 0; p < kParts; ++p) column->x[r] += sums[p * rows + row];
+                   } else if (row < j) {
+                     column->x[r] = panel[row * kPanel + j];
+                   }
+                 }
+               });
+    block.Each(rows * cols, [&](int e) {
+      const int row = e / cols, col = e % cols;
+      factors[row * width + first_col + col] = local[row * local_width + rows + 1 + col];
+    });
+    block.Each(part == 0 ? rows * rows : 0, [&](int e) {
+      const int row = e / rows, col = e % rows;
+      if (col >= row / kSlab * kSlab) factors[row * width + first + col] = local[row * local_width + col];
+    });
+  }
+};
+
+}  // namespace memtorch::cuda
+
+#endif  // MEMTORCH_ENGINE_CUDA_GRID_FACTOR_H_
