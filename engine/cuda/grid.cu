@@ -211,7 +211,7 @@ void GridRun<T>::Up(const GridDevices& g, int64_t first, int64_t tiles) const {
                                        stream_);
   for (const GridLevel& level : plan_.levels()) {
     const TileJoints<T> joints = Joints(level);
-    if (level.in_panels()) {
+    if (level.in_panels) {
       LaunchPanels(op_, joints, level, tiles, stream_);
     } else {
       ForBlocks<kFactorThreads, kFactorBlocks>(op_, tiles * level.count, FactorJoint<T>::SharedBytes(level.rows),

@@ -291,7 +291,7 @@ void Substitute(const GridRun<T>& run, const GridLevel& level, int64_t tiles) {
   const int64_t count = tiles * level.count;
   const int groups = Groups(level.ports, kColumnThreads), across = Groups(level.ports, kPanelSide);
   using Square = ProductSquare<T, kPanelSide>;
-  const int step = level.in_panels() ? kPanel : level.rows;
+  const int step = level.in_panels ? kPanel : level.rows;
   for (int first = (level.rows - 1) / step * step; first >= 0; first -= step) {
     if (first + step < level.rows) {
       ForBlocks<Square::kThreads, Square::kBlocks>(run.op(), count * (kPanel / kPanelSide) * across,

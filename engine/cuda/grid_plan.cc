@@ -63,7 +63,9 @@ int64_t Append(const T* data, size_t count, std::vector<int32_t>* words) {
 
 class GridPlan::Builder {
  public:
-  Builder(const MergePlan& plan, bool gradient, GridPlan* result) : plan_(plan), gradient_(gradient), out_(*result) {}
+  // `most_rows`: of a joint that is not factored in panels.
+  Builder(const MergePlan& plan, bool gradient, int most_rows, GridPlan* result)
+      : plan_(plan), gradient_(gradient), most_rows_(most_rows), out_(*result) {}
 
   void Build() {
     SetHeights();
@@ -109,9 +111,10 @@ class GridPlan::Builder {
     for (int k = 0; k <= plan_.root(); ++k) {
       if (heights_[static_cast<size_t>(k)] == height) level.rows = std::max(level.rows, RowsOf(k));
     }
+    level.in_panels = level.rows > most_rows_;
     for (int k = 0; k <= plan_.root(); ++k) {
       if (heights_[static_cast<size_t>(k)] != height) continue;
-      const GridJoint joint = JointOf(k, level.in_panels());
+      const GridJoint joint = JointOf(k, level.in_panels);
       joints->push_back(joint);
       ++level.count;
       level.ports = std::max(level.ports, joint.ports);
@@ -126,7 +129,7 @@ class GridPlan::Builder {
       }
       const int64_t factors = static_cast<int64_t>(joint.rows) * joint.width();
       arena_.GiveBack(gradient_ ? joint.scratch : joint.factors, factors);
-      if (level.in_panels()) arena_.GiveBack(joint.panel, PanelSize(joint));
+      if (level.in_panels) arena_.GiveBack(joint.panel, PanelSize(joint));
     }
     out_.levels_.push_back(level);
   }
@@ -163,6 +166,7 @@ class GridPlan::Builder {
 
   const MergePlan& plan_;
   const bool gradient_;
+  const int most_rows_;
   GridPlan& out_;
   Arena arena_;
   std::vector<int> heights_;
@@ -172,7 +176,7 @@ class GridPlan::Builder {
 GridPlan::GridPlan(int64_t rows, int64_t cols, const Wires& wires, bool gradient) : cols_(cols) {
   // Senses follow drivers without a gap, and kernels find origins by themselves.
   const MergePlan plan(rows, cols, wires, 1, kLeafSize);
-  Builder(plan, gradient, this).Build();
+  Builder(plan, gradient, rows * cols > kOftenMany ? kMostRowsOfLarge : kMostRowsOfOften, this).Build();
 }
 
 }  // namespace memtorch::cuda

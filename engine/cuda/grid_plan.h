@@ -12,10 +12,12 @@ namespace memtorch::cuda {
 
 // Rows of what a joint shares that are eliminated together.
 constexpr int kSlab = 16;
-// Joints of more rows are factored in panels of kPanel rows, each by many blocks of threads. One block, which multiplies
-// on plain cores, would take as long for the last joint of a large grid as a CPU for all of it. By the shape alone, so that a
-// tile's result does not depend on the batch.
-constexpr int kMostByOneBlock = 128;
+// Joints of more rows than a limit are factored in panels of kPanel rows, each by many blocks of threads; others by one
+// block, which is the cheaper way where a GPU has a block for each of many joints. Tiles of up to kOftenMany cells come
+// many at a time as a rule; larger ones may be alone, and their last joints would then take as long as one block does.
+// All by the shape of a grid, so that a tile's result does not depend on the batch.
+constexpr int64_t kOftenMany = 128 * 128;
+constexpr int kMostRowsOfOften = 128, kMostRowsOfLarge = 64;
 constexpr int kPanel = 64;
 constexpr int kPanelSide = 32;  // of the squares in which earlier panels are added
 
@@ -54,8 +56,7 @@ struct GridLevel {
   int first = 0, count = 0;            // in the table of joints
   int ports = 0, rows = 0, width = 0;  // most of any
   int child_ports = 0;
-
-  bool in_panels() const { return rows > kMostByOneBlock; }
+  bool in_panels = false;
 };
 
 class GridPlan {
