@@ -4,7 +4,7 @@
 #include "engine/cuda/grid.h"
 #include "engine/cuda/grid_factor.h"
 #include "engine/cuda/grid_launch.h"
-#include "engine/cuda/product_square.h"
+#include "engine/cuda/grid_square.h"
 
 namespace memtorch::cuda {
 namespace {
@@ -74,35 +74,11 @@ struct SolveLeaf {
   }
 };
 
-// Rows from first_row on and columns from first_col on of the product of a joint's factors with themselves, and what the
-// children have there: out(row, col, value).
-template <int kSide, class T, class Out>
-MT_HD void JoinSquare(const Block& block, const GridJoint& joint, const T* tile, int first_row, int first_col,
-                      const Out& out) {
-  const T* factors = tile + joint.factors;
-  const int width = joint.width(), rows = joint.rows, ports = joint.ports;
-  const auto columns_from = [&](int first) { return Operand<T, false>{factors + rows + first, width, ports - first}; };
-  ProductSquare<T, kSide> square;
-  LeafPort* const origins = block.Shared<LeafPort>(ProductSquare<T, kSide>::kSharedBytes);
-  block.Each(2 * kSide, [&](int e) {
-    const int port = e < kSide ? first_row + e : first_col + e - kSide;
-    FindOrigins(joint.outer_segments, joint.outer_count, port, origins + 2 * e);
-  });
-  square.Clear(block);
-  square.AddProduct(block, rows, columns_from(first_row), columns_from(first_col));
-  square.ForEachSum(block, [&](int row, int col, const T* sum) {
-    if (first_row + row >= ports || first_col + col >= ports) return;
-    out(first_row + row, first_col + col, *sum, origins + 2 * row, origins + 2 * (kSide + col));
-  });
-}
-
-template <class T, int kSide>
-constexpr int64_t kSquareBytes =
-    ProductSquare<T, kSide>::kSharedBytes + 4 * kSide * static_cast<int64_t>(sizeof(LeafPort));
-
 // The upper triangle of a joint's matrix, one block of threads for each square.
 template <class T, int kSide>
 struct JoinJoint {
+  using Square = JointSquare<T, kSide, 1>;
+
   TileJoints<T> joints;
   int squares;  // most of any joint, along a side
 
@@ -111,19 +87,19 @@ struct JoinJoint {
     const GridJoint& joint = joints.JointOf(block, parts);
     T* const tile = joints.TileOf(block, parts);
     const Pair pair = PairOf(static_cast<int>(block.index() % parts), squares);
-    const int ports = joint.ports;
+    const int rows = joint.rows, ports = joint.ports;
     if (pair.j * kSide >= ports) return;
     T* const matrix = tile + joint.out;
-    JoinSquare<kSide>(block, joint, tile, pair.i * kSide, pair.j * kSide,
-                      [&](int i, int j, T sum, const LeafPort* row, const LeafPort* col) {
-                        if (i < j) matrix[i * ports + j] = sum + FromChildren(joint, tile, row, col);
-                      });
+    Square::ForEach(block, joint, tile, rows + pair.i * kSide, rows + pair.j * kSide, joint.width(), rows,
+                    [&](int i, int j, const T* sum) { matrix[(i - rows) * ports + j - rows] = *sum; });
   }
 };
 
 // Of the root what lies between drivers and senses.
 template <class T, int kSide>
 struct JoinRoot {
+  using Square = JointSquare<T, kSide, 2>;
+
   TileJoints<T> joints;
   GridView<T> out;
   int64_t first_tile;
@@ -133,12 +109,11 @@ struct JoinRoot {
     const int parts = static_cast<int>((out.rows + kSide - 1) / kSide) * across;
     const GridJoint& joint = joints.JointOf(block, parts);
     const T* tile = joints.TileOf(block, parts);
-    const int part = static_cast<int>(block.index() % parts), drivers = static_cast<int>(out.rows);
+    const int part = static_cast<int>(block.index() % parts);
+    const int drivers = joint.rows, senses = drivers + static_cast<int>(out.rows);
     const int64_t number = first_tile + block.index() / parts;
-    JoinSquare<kSide>(block, joint, tile, part / across * kSide, drivers + part % across * kSide,
-                      [&](int i, int j, T sum, const LeafPort* row, const LeafPort* col) {
-                        if (i < drivers) out.row(number, i)[j - drivers] = sum + FromChildren(joint, tile, row, col);
-                      });
+    Square::ForEach(block, joint, tile, drivers + part / across * kSide, senses + part % across * kSide, senses,
+                    joint.rows, [&](int i, int j, const T* sum) { out.row(number, i - drivers)[j - senses] = *sum; });
   }
 };
 
@@ -151,8 +126,9 @@ void LaunchPanels(const char* op, const TileJoints<T>& joints, const GridLevel& 
   for (int first = 0; first < level.rows; first += kPanel) {
     const int across = Groups(level.width - first, kPanelSide),
               groups = Groups(level.width - first, Eliminate::kColumns);
-    ForBlocks<Update::Square::kThreads, Update::Square::kBlocks>(
-        op, count * (kPanel / kPanelSide) * across, Update::kSharedBytes, Update{joints, first, across}, stream);
+    ForBlocks<Update::Square::kThreads, Update::Square::kBlocks>(op, count * (kPanel / kPanelSide) * across,
+                                                                 Update::Square::kSharedBytes,
+                                                                 Update{joints, first, across}, stream);
     ForBlocks<kFactorThreads, kPanelBlocks>(op, count * groups, Eliminate::kSharedBytes,
                                             Eliminate{joints, first, groups}, stream);
   }
@@ -160,18 +136,19 @@ void LaunchPanels(const char* op, const TileJoints<T>& joints, const GridLevel& 
 
 template <class T, int kSide>
 void LaunchJoin(const char* op, const TileJoints<T>& joints, int ports, int64_t tiles, void* stream) {
-  const int squares = (ports + kSide - 1) / kSide;
-  ForBlocks<ProductSquare<T, kSide>::kThreads, ProductSquare<T, kSide>::kBlocks>(
-      op, tiles * joints.count * PairCount(squares), kSquareBytes<T, kSide>, JoinJoint<T, kSide>{joints, squares},
-      stream);
+  using Join = JoinJoint<T, kSide>;
+  const int squares = Groups(ports, kSide);
+  ForBlocks<Join::Square::kThreads, Join::Square::kBlocks>(op, tiles * joints.count * PairCount(squares),
+                                                           Join::Square::kSharedBytes, Join{joints, squares}, stream);
 }
 
 template <class T, int kSide>
 void LaunchRoot(const char* op, const TileJoints<T>& joints, const GridView<T>& out, int64_t first, int64_t tiles,
                 void* stream) {
+  using Join = JoinRoot<T, kSide>;
   const int64_t parts = (out.rows + kSide - 1) / kSide * ((out.cols + kSide - 1) / kSide);
-  ForBlocks<ProductSquare<T, kSide>::kThreads, ProductSquare<T, kSide>::kBlocks>(
-      op, tiles * parts, kSquareBytes<T, kSide>, JoinRoot<T, kSide>{joints, out, first}, stream);
+  ForBlocks<Join::Square::kThreads, Join::Square::kBlocks>(op, tiles * parts, Join::Square::kSharedBytes,
+                                                           Join{joints, out, first}, stream);
 }
 
 }  // namespace

@@ -5,8 +5,7 @@
 
 #include <algorithm>
 
-#include "engine/cuda/grid_joint.h"
-#include "engine/cuda/product_square.h"
+#include "engine/cuda/grid_square.h"
 
 namespace memtorch::cuda {
 
@@ -136,8 +135,7 @@ struct UpdatePanel {
   int first;
   int across;  // squares along the panel, most of any joint
 
-  using Square = ProductSquare<T, kSide>;
-  static constexpr int64_t kSharedBytes = Square::kSharedBytes + 4 * kSide * static_cast<int64_t>(sizeof(LeafPort));
+  using Square = JointSquare<T, kSide, 2>;
 
   MT_HD void operator()(const Block& block) const {
     const int parts = kPanel / kSide * across, part = static_cast<int>(block.index() % parts);
@@ -148,29 +146,16 @@ struct UpdatePanel {
     if (first_row >= rows || first_col >= width || first_col + kSide <= first_row) return;
     T* const factors = tile + joint.factors;
     T* const panel = tile + joint.panel;
-    LeafPort* const origins = block.Shared<LeafPort>(Square::kSharedBytes);
-    block.Each(2 * kSide, [&](int e) {
-      const int line = e < kSide ? first_row + e : first_col + e - kSide;
-      if (line < rows) {
-        FindOrigins(joint.shared_segments, joint.shared_count, line, origins + 2 * e);
+    Square::ForEach(block, joint, tile, first_row, first_col, rows, first, [&](int row, int col, T* sum) {
+      if (col < after) {
+        panel[(row - first) * kPanel + col - first] = *sum;
+        *sum = 0;
       } else {
-        FindOrigins(joint.outer_segments, joint.outer_count, line - rows, origins + 2 * e);
+        factors[row * width + col] = *sum;
       }
     });
-    Square square;
-    square.Clear(block);
-    square.AddProduct(block, first, Operand<T, false>{factors + first_row, width, rows - first_row},
-                      Operand<T, false>{factors + first_col, width, width - first_col});
-    square.ForEachSum(block, [&](int r, int c, T* sum) {
-      const int row = first_row + r, col = first_col + c;
-      const bool has = row < rows && row < col && col < width;
-      const T value = has ? *sum + FromChildren(joint, tile, origins + 2 * r, origins + 2 * (kSide + c)) : T(0);
-      if (has && col < after) panel[(row - first) * kPanel + col - first] = value;
-      if (has && col >= after) factors[row * width + col] = value;
-      *sum = col >= after ? value : T(0);
-    });
     T* const sums = block.Shared<T>();
-    constexpr int kParts = 4, kStride = Square::kStride;
+    constexpr int kParts = 4, kStride = Square::Square::kStride;
     block.Each(kSide * kParts, [&](int e) {
       T* const row = sums + e / kParts * kStride + e % kParts;
       T sum = row[0];

@@ -56,38 +56,6 @@ MT_HD Pair PairOf(int k, int n) {
 }
 MT_HD int PairCount(int n) { return n * (n + 1) / 2; }
 
-// The port of a child.
-struct LeafPort {
-  int child, port;
-};
-
-// What the children have between two lines: rows of what is shared, or outer
-// ports. The root has both ends of a line as one port: two of a child's.
-template <class T>
-MT_HD T FromChildren(const GridJoint& joint, const T* tile, const LeafPort* row, const LeafPort* col) {
-  T sum = 0;
-  for (int a = 0; a < 2; ++a) {
-    for (int b = 0; b < 2; ++b) {
-      const int child = row[a].child;
-      if (child < 0 || child != col[b].child) continue;
-      sum += tile[joint.child[child] + static_cast<int64_t>(row[a].port) * joint.child_ports[child] + col[b].port];
-    }
-  }
-  return sum;
-}
-
-// Where a row of what is shared, or an outer port, comes from, by the segments of either: one or two ports of children,
-// else of child -1.
-MT_HD void FindOrigins(const GridSegment* segments, int count, int port, LeafPort* origins) {
-  origins[0] = origins[1] = {-1, 0};
-  int found = 0;
-  for (int s = 0; s < count; ++s) {
-    const GridSegment segment = segments[s];
-    if (port < segment.to || port >= segment.to + segment.size || found == 2) continue;
-    origins[found++] = {segment.child, segment.from + port - segment.to};
-  }
-}
-
 // A column of a slab, which a thread keeps in registers.
 template <class T>
 struct Column {

@@ -19,6 +19,11 @@ struct LeafShape {
   MT_HD int bottom() const { return cols + 2 * rows; }
 };
 
+// The port of a child.
+struct LeafPort {
+  int child, port;
+};
+
 // Two blocks side by side (across) or one above the other; the second may be empty.
 struct LeafJoint {
   bool across;
