@@ -18,6 +18,7 @@ DEVICES = 2**24
 STEPS = 100
 LAYER, BATCH, TILE = 8192, 1024, 128
 TILES = 1430
+LARGE_TILES = (512, 1024)
 WEIGHTS = 10_000  # squared: 100 M
 # What a device costs in memory traffic: its state is read and written, its conductance written.
 BYTES_PER_STEP = 8 + 8 + 4
@@ -77,7 +78,7 @@ def rows() -> list[Row]:
     of_chip = "" if chip is None else f", {measured / chip * 100:.0f} % of {chip / 1e9:.0f} GB/s by clock and width"
     table = [Row("bandwidth of a copy", f"{measured / 1e9:.0f} GB/s{of_chip}", "-", True)]
     limit = chip or measured
-    return [*table, *device_rows(limit), *read_rows(), wire_row(), patch_row(limit)]
+    return [*table, *device_rows(limit), *read_rows(), *wire_rows(), patch_row(limit)]
 
 
 def device_rows(bandwidth: float) -> list[Row]:
@@ -107,14 +108,23 @@ def read_rows() -> list[Row]:
     return [at_most(f"{LAYER}x{LAYER}, batch {BATCH}, 8-bit converters per tile, to torch's product", times, 2)]
 
 
-def wire_row() -> Row:
-    """Effective matrices of many tiles in f64."""
-    g = torch.empty(TILES, TILE, TILE, dtype=torch.float64, device="cuda").uniform_(1e-5, 1e-3)
+def wire_rows() -> list[Row]:
+    """Effective matrices in f64: many tiles, and a large one alone."""
     ohm = torch.tensor([1.0, 1.0, 10.0, 10.0], dtype=torch.float64)
-    time = seconds(lambda: _wire_ops.effective_conductances(g, ohm), repeats=5)
+
+    def solve(tiles: int, side: int) -> float:
+        g = torch.empty(tiles, side, side, dtype=torch.float64, device="cuda").uniform_(1e-5, 1e-3)
+        return seconds(lambda: _wire_ops.effective_conductances(g, ohm), repeats=5)
+
+    time = solve(TILES, TILE)
     share = TILES * FLOP_PER_TILE / time / product_rate() * 100
     item = f"effective matrices of {TILES} tiles of {TILE}x{TILE}, f64 ({share:.0f} % of the rate of torch's product)"
-    return at_most(item, time, 0.015, "s", 4)
+    table = [at_most(item, time, 0.015, "s", 4)]
+    for side in LARGE_TILES:
+        table.append(
+            Row(f"effective matrix of one tile of {side}x{side}, f64", f"{solve(1, side) * 1e3:.2f} ms", "-", True)
+        )
+    return table
 
 
 def patch_row(bandwidth: float) -> Row:
