@@ -12,11 +12,11 @@ namespace memtorch::cuda {
 constexpr int kFactorThreads = 128;
 
 // Shared memory of FactorRows, elements.
-constexpr int64_t FactorMemory(int rows) { return kSlab * (2 * kSlab + 1 + kFactorThreads + rows); }
+constexpr int64_t FactorMemory(int rows) { return kSlab * (3 * kSlab + kFactorThreads + rows); }
 
 // From the sums of each thread to what lies right of each column of a slab.
 template <class T>
-MT_HD void SumRight(const Block& block, T* sums, T* n, T* inverse) {
+MT_HD void SumRight(const Block& block, T* sums, T* n) {
   constexpr int kParts = 8;
   block.Each(kSlab * kParts, [&](int e) {
     T* row = sums + e / kParts * kFactorThreads + e % kParts;
@@ -31,8 +31,90 @@ MT_HD void SumRight(const Block& block, T* sums, T* n, T* inverse) {
       n[r * 2 * kSlab + kSlab + col] = sum;
       sum += n[r * 2 * kSlab + col];
     }
-    if (r == 0) inverse[0] = InverseOf(n[kSlab]);
   });
+}
+
+// kGroup pivots of a slab, from row `first` on, as one thread eliminates them: among themselves, then in any column.
+// Threads do so for themselves, so that they wait for each other only once for all of the pivots.
+template <class T>
+struct PivotGroup {
+  static constexpr int kGroup = 4;
+
+  T inverse[kGroup];
+  T ratio[kGroup][kGroup];  // what row p adds to row q > p, of itself
+
+  // `n` as EliminateSlab has it.
+  MT_HD PivotGroup(const T* n, int first) {
+    const T* const corner = n + first * 2 * kSlab + first;
+    T rows[kGroup][kGroup], right[kGroup][kGroup];
+    MT_UNROLL
+    for (int p = 0; p < kGroup; ++p) {
+      MT_UNROLL
+      for (int q = p; q < kGroup; ++q) {
+        rows[p][q] = corner[p * 2 * kSlab + q];
+        right[p][q] = corner[p * 2 * kSlab + kSlab + q];
+      }
+    }
+    MT_UNROLL
+    for (int p = 0; p < kGroup; ++p) {
+      inverse[p] = InverseOf(right[p][p]);
+      MT_UNROLL
+      for (int q = p + 1; q < kGroup; ++q) {
+        ratio[p][q] = rows[p][q] * inverse[p];
+        MT_UNROLL
+        for (int j = q; j < kGroup; ++j) {
+          if (j > q) rows[q][j] += ratio[p][q] * rows[p][j];
+          right[q][j] += ratio[p][q] * right[p][j];
+        }
+      }
+    }
+  }
+
+  // A column of the group's rows, from its first row.
+  MT_HD void Eliminate(const T* column, T* x) const {
+    MT_UNROLL
+    for (int p = 0; p < kGroup; ++p) x[p] = column[p * 2 * kSlab];
+    MT_UNROLL
+    for (int p = 0; p < kGroup; ++p) {
+      MT_UNROLL
+      for (int q = p + 1; q < kGroup; ++q) x[q] += ratio[p][q] * x[p];
+    }
+  }
+};
+
+// The elimination inside a slab. `n` [kSlab, 2 kSlab]: conductances between its rows, right of the diagonal; then what
+// lies right of each column, which is updated like a column and holds the pivots. `factors` [kSlab, kSlab].
+template <class T>
+MT_HD void EliminateSlab(const Block& block, T* n, T* factors) {
+  constexpr int kGroup = PivotGroup<T>::kGroup, kWidth = 2 * kSlab;
+  static_assert(kGroup * kWidth == kFactorThreads, "a thread has a column, and every fourth row");
+  for (int first = 0; first < kSlab; first += kGroup) {
+    block.EachThread([&](int thread) {
+      const int col = thread % kWidth, own = thread / kWidth;
+      const PivotGroup<T> group(n, first);
+      T pivots[kGroup];
+      group.Eliminate(n + first * kWidth + col, pivots);
+      MT_UNROLL
+      for (int q = 0; q < kGroup; ++q) {
+        if (q != own || col >= kSlab) continue;
+        const T root = RootOf(group.inverse[q]);
+        const int row = first + q;
+        factors[row * kSlab + col] = row == col ? root : row < col ? pivots[q] * root : T(0);
+      }
+      // All rows at once, so that none waits for another; what there is none of is not stored.
+      MT_UNROLL
+      for (int step = kGroup; step < kSlab; step += kGroup) {
+        const int row = Least(first + step + own, kSlab - 1);
+        T others[kGroup];
+        group.Eliminate(n + first * kWidth + row, others);
+        const bool has = first + step + own < kSlab && (col < kSlab ? row < col : row <= col - kSlab);
+        T value = has ? n[row * kWidth + col] : T(0);
+        MT_UNROLL
+        for (int p = 0; p < kGroup; ++p) value += others[p] * group.inverse[p] * pivots[p];
+        if (has) n[row * kWidth + col] = value;
+      }
+    });
+  }
 }
 
 // Factors [rows, width] of the rows that gather(first, col, &column) adds to a column of a slab. A thread has whole
@@ -43,8 +125,8 @@ MT_HD void FactorRows(const Block& block, int rows, int width, int counted, T* f
                       const Gather& gather) {
   constexpr int kAhead = 8;  // rows that are loaded together
   T* const n = memory;
-  T* const inverse = n + 2 * kSlab * kSlab;
-  T* const sums = inverse + kSlab;
+  T* const diagonal = n + 2 * kSlab * kSlab;
+  T* const sums = diagonal + kSlab * kSlab;
   T* const stage = sums + kSlab * kFactorThreads;
   for (int first = 0; first < rows; first += kSlab) {
     // What earlier slabs have in the slab's columns.
@@ -78,12 +160,10 @@ MT_HD void FactorRows(const Block& block, int rows, int width, int counted, T* f
         }
       }
     });
-    SumRight(block, sums, n, inverse);
-    EliminateSlab(block, n, inverse);
-    block.Each(kSlab * kSlab, [&](int e) {
-      factors[(first + e / kSlab) * width + first + e % kSlab] = n[e / kSlab * 2 * kSlab + e % kSlab];
-    });
-    // No loop inside: the compiler would keep all of n in registers.
+    SumRight(block, sums, n);
+    EliminateSlab(block, n, diagonal);
+    block.Each(kSlab * kSlab, [&](int e) { factors[(first + e / kSlab) * width + first + e % kSlab] = diagonal[e]; });
+    // No loop inside: the compiler would keep all of the diagonal in registers.
     for (int group = first + kSlab; group < width; group += kFactorThreads) {
       block.EachThread([&](int thread) {
         if (group + thread >= width) return;
@@ -93,9 +173,9 @@ MT_HD void FactorRows(const Block& block, int rows, int width, int counted, T* f
         for (int r = 0; r < kSlab; ++r) column.x[r] = out[r * width];
         MT_UNROLL
         for (int k = 0; k < kSlab; ++k) {
-          column.x[k] *= n[k * 2 * kSlab + k];
+          column.x[k] *= diagonal[k * kSlab + k];
           MT_UNROLL
-          for (int r = k + 1; r < kSlab; ++r) column.x[r] += n[k * 2 * kSlab + r] * column.x[k];
+          for (int r = k + 1; r < kSlab; ++r) column.x[r] += diagonal[k * kSlab + r] * column.x[k];
           out[k * width] = column.x[k];
         }
       });

@@ -85,27 +85,6 @@ MT_HD void GatherColumn(const GridJoint& joint, const T* tile, int first, const 
   }
 }
 
-// The elimination inside a slab. `n` [kSlab, 2 kSlab]: conductances between its rows, right of the diagonal; then what
-// lies right of each column, which is updated like a column and holds the pivots. Leaves the factors in the first half.
-template <class T>
-MT_HD void EliminateSlab(const Block& block, T* n, T* inverse) {
-  for (int k = 0; k + 1 < kSlab; ++k) {
-    const T* pivot = n + k * 2 * kSlab;
-    block.Each(kSlab * 2 * kSlab, [&](int e) {
-      const int row = e / (2 * kSlab), col = e % (2 * kSlab);
-      if (row <= k || (col < kSlab ? col <= row : col - kSlab < row)) return;
-      n[e] += pivot[row] * inverse[k] * pivot[col];
-      if (row == k + 1 && col == kSlab + row) inverse[row] = InverseOf(n[e]);
-    });
-  }
-  block.Each(kSlab * kSlab, [&](int e) {
-    const int row = e / kSlab, col = e % kSlab;
-    T* value = n + row * 2 * kSlab + col;
-    const T root = RootOf(inverse[row]);
-    *value = row == col ? root : row < col ? *value * root : T(0);
-  });
-}
-
 }  // namespace memtorch::cuda
 
 #endif  // MEMTORCH_ENGINE_CUDA_GRID_JOINT_H_
