@@ -79,13 +79,17 @@ class Threads {
   void Join() { __tsan_acquire(&ended_); }
 
   void Meet(const void* place, int64_t count) {
+    char* const here = places_.At(meeting_ + 1);
+    __tsan_release(here);
+    MeetUnordered(place, count);
+    __tsan_acquire(here);
+  }
+
+  void MeetUnordered(const void* place, int64_t count) {
     Thread* const self = running_;
     self->meeting = place;
     self->count = count;
-    char* const here = places_.At(meeting_ + 1);
-    __tsan_release(here);
     Leave(self);
-    __tsan_acquire(here);
   }
 
   int number() const { return running_->number; }
@@ -186,5 +190,6 @@ void RunThreads(int threads, void (*body)(const void*), const void* context) {
 void JoinThreads() { AllThreads().Join(); }
 int EmulatedThread() { return AllThreads().number(); }
 void Meet(const void* place, int64_t count) { AllThreads().Meet(place, count); }
+void MeetUnordered(const void* place, int64_t count) { AllThreads().MeetUnordered(place, count); }
 
 }  // namespace memtorch::cuda

@@ -42,6 +42,10 @@ int EmulatedThread();
 // which of them a thread has got to.
 void Meet(const void* place, int64_t count);
 
+// As Meet, but what threads do before it is not in order with what others do after it: warps that meet alone, and that
+// need a barrier besides.
+void MeetUnordered(const void* place, int64_t count);
+
 // An address for every kind of body, and so for every call that is given one.
 template <class Body>
 inline char meeting_place = 0;

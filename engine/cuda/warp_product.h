@@ -63,6 +63,24 @@ __device__ inline void MultiplyWarp(const double (&left)[8], const double (&righ
 
 #else
 
+// What lanes show each other is no memory of a GPU: not to be watched (emulation.h).
+#if MT_THREADS
+#define MT_UNWATCHED __attribute__((no_sanitize_thread, noinline))
+#else
+#define MT_UNWATCHED
+#endif
+
+// body(thread) on all threads, and all have done it before any goes on. It is no barrier: nothing else is in order.
+template <class Body>
+void EachLane(const Block& block, const Body& body) {
+#if MT_THREADS
+  body(EmulatedThread());
+  MeetUnordered(&meeting_place<Body>, block.threads());
+#else
+  block.EachThread(body);
+#endif
+}
+
 // The matrices of a warp, which its lanes put together by the table.
 template <int kDown, int kAcross>
 struct WarpMatrices {
@@ -70,7 +88,7 @@ struct WarpMatrices {
   double left[kDown][Fragments::kRows][Fragments::kDepth];
   double right[kAcross][Fragments::kDepth][Fragments::kCols];
 
-  void Show(int lane, const WarpOperands<kDown, kAcross>& operands) {
+  MT_UNWATCHED void Show(int lane, const WarpOperands<kDown, kAcross>& operands) {
     for (int i = 0; i < Fragments::kLeft; ++i) {
       for (int down = 0; down < kDown; ++down) {
         left[down][Fragments::LeftRow(lane, i)][Fragments::LeftDepth(lane, i)] = operands.left[down][i];
@@ -83,7 +101,7 @@ struct WarpMatrices {
     }
   }
 
-  void Multiply(int lane, WarpSums<kDown, kAcross>* sums) const {
+  MT_UNWATCHED void Multiply(int lane, WarpSums<kDown, kAcross>* sums) const {
     for (int down = 0; down < kDown; ++down) {
       for (int across = 0; across < kAcross; ++across) {
         for (int i = 0; i < Fragments::kSum; ++i) {
@@ -120,12 +138,12 @@ MT_HD void MultiplyWarps(const Block& block, const Load& load, PerThread<WarpSum
 #else
   // Where the lanes of a warp meet: each shows what it holds, then takes what it needs.
   thread_local internal::WarpMatrices<kDown, kAcross> shown[kThreads / kWarp];
-  block.EachThread([&](int thread) {
+  internal::EachLane(block, [&](int thread) {
     WarpOperands<kDown, kAcross> operands;
     load(thread, &operands);
     shown[thread / kWarp].Show(thread % kWarp, operands);
   });
-  block.EachThread([&](int thread) { shown[thread / kWarp].Multiply(thread % kWarp, &(*sums)[thread]); });
+  internal::EachLane(block, [&](int thread) { shown[thread / kWarp].Multiply(thread % kWarp, &(*sums)[thread]); });
 #endif
 }
 
