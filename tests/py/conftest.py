@@ -14,6 +14,18 @@ if "MEMTORCH_TEST_ENGINE" in os.environ:
     sys.modules[_spec.name] = importlib.util.module_from_spec(_spec)
     _spec.loader.exec_module(sys.modules[_spec.name])
 
+if "MEMTORCH_TEST_PRETENDED" in os.environ:
+    # Torch and memtorch find GPUs, which that extension emulates.
+    import pretend_engine
+
+    pretend_engine.install(os.environ["MEMTORCH_TEST_PRETENDED"])
+
+if "MEMTORCH_TEST_DEVICE" in os.environ:
+    # What test files make is on that device.
+    import pretend_tests
+
+    pretend_tests.put_on_gpu(os.environ["MEMTORCH_TEST_DEVICE"])
+
 import random
 
 import numpy as np
