@@ -152,6 +152,8 @@ def _bounds(x: Tensor, *bounds: Tensor | None) -> list[float | Tensor | None]:
             return None
         if b.numel() == 1 and not column:
             return float(b)
+        if b.numel() == 1 and b.is_cpu:  # a copy would wait for the GPU
+            return torch.full((x.numel(),), float(b), dtype=torch.float64, device=x.device)
         return b.detach().to(x.device, torch.float64).expand(x.shape).contiguous().view(-1)
 
     return [form(b) for b in bounds]

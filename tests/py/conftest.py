@@ -19,6 +19,9 @@ if "MEMTORCH_TEST_PRETENDED" in os.environ:
     import pretend_engine
 
     pretend_engine.install(os.environ["MEMTORCH_TEST_PRETENDED"])
+    collect_ignore_glob = []
+else:
+    collect_ignore_glob = ["test_pretend*.py"]
 
 if "MEMTORCH_TEST_DEVICE" in os.environ:
     # What test files make is on that device.

@@ -2,7 +2,7 @@
 
 They are no wrappers. DLPack's description of an array says on which device it lies; a description of memory of the CPU
 that is rewritten to name a GPU makes torch build a true tensor of the dispatch key CUDA, whose device, views, storages,
-version counters, gradients, copies and pickles are torch's own. What a torch without CUDA lacks is added by ``install``:
+version counters, gradients, copies and pickles are torch's own. ``install`` adds what a torch without CUDA lacks:
 
 * one kernel for every operator of that key (``_fallback``), which runs it on the same memory as the CPU would, after it
   has checked what torch's own CUDA kernels check, that all tensors are on one GPU;
@@ -12,8 +12,10 @@ version counters, gradients, copies and pickles are torch's own. What a torch wi
 What waits for a GPU (reading a number, copies from and to the CPU, results whose shape depends on values) is recorded,
 and refused inside ``nothing_waits()`` and where ``torch.cuda.set_sync_debug_mode("error")`` says so.
 
-Not pretended: streams and graphs of one's own (``torch.cuda.Stream``, ``CUDAGraph``), generators on a GPU (numbers drawn
-there are the CPU's), pinned memory, and time: nothing here runs later than it was called.
+Not pretended: streams and graphs of one's own (``torch.cuda.Stream``, ``CUDAGraph``), generators on a GPU (numbers that
+are drawn there are the CPU's), pinned memory (it is ordinary), tracers of torch.compile, and time: nothing here runs
+later than it was called. What is known of the inside of torch holds for the version that is locked; others are refused
+by the assertions below.
 """
 
 from __future__ import annotations
@@ -171,7 +173,7 @@ def _look_for_waiting(op: Any, args: tuple[Any, ...], by: list[Tensor]) -> None:
     value = args[2] if op._schema.name == "aten::_index_put_impl_" else None
     number = value is not None and value.numel() == 1 and value.is_cpu
     masked = any(x.dtype in (torch.bool, torch.uint8) for x in by)
-    if any(x.is_cpu for x in by) or masked != number and (masked or number):
+    if any(x.is_cpu for x in by) or (masked != number and (masked or number)):
         _waits.add(_name(op))
 
 
@@ -197,7 +199,9 @@ def _numbers_as_tensors(op: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """Numbers in the places of tensors, into which torch turns lone ones on its way here, as tensors again."""
     kinds = [str(argument.type) for argument in op._schema.arguments]
     return tuple(
-        torch.tensor(x, dtype=torch.float64 if isinstance(x, float) else None) if kind == "Tensor" and not isinstance(x, Tensor) else x
+        torch.tensor(x, dtype=torch.float64 if isinstance(x, float) else None)
+        if kind == "Tensor" and not isinstance(x, Tensor)
+        else x
         for x, kind in zip(args, kinds, strict=False)
     )
 
@@ -314,8 +318,8 @@ def _provide_guard() -> None:
 def _claim_cuda() -> None:
     """Makes CUDA the accelerator of this process, which the backward pass asks for.
 
-    The object whose virtual functions say so, a CUDAHooksInterface, gets a table in which some of them are others; their
-    places follow from the headers of torch, where two destructors come first.
+    The object whose virtual functions say so, a CUDAHooksInterface, gets a table in which some of them are others;
+    their places follow from the headers of torch, where two destructors come first.
     """
     hooks = ctypes.CDLL(f"{torch.__path__[0]}/lib/libtorch_cpu.so")._ZN2at6detail12getCUDAHooksEv
     hooks.restype = ctypes.c_void_p
@@ -331,6 +335,7 @@ def _claim_cuda() -> None:
     copied[before + pinned_memory_allocator] = _answer(allocator())
     _KEPT.append(copied)
     table.value = ctypes.addressof(copied) + before * size
+    assert torch.accelerator.current_accelerator() == torch.device("cuda"), "this torch asks other functions"
 
 
 def _provide_torch_cuda() -> None:

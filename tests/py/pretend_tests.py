@@ -1,8 +1,8 @@
 """Runs tests that know nothing of GPUs as if their authors had put everything on one.
 
-After ``put_on_gpu`` what a test file makes is on the GPU: tensors, modules, crossbars and columns of devices. What memtorch
-makes is where memtorch says, so that a device that it forgot shows. Values that a test turns into NumPy arrays, and
-that it compares with values on the CPU, come from the GPU by themselves.
+After ``put_on_gpu`` what a test file makes is on the GPU: tensors, modules, crossbars and columns of devices. What
+memtorch makes is where memtorch says, so that a device that it forgot shows. Values that a test turns into NumPy
+arrays, and that it compares with values on the CPU, come from the GPU by themselves.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ class _OnGpu(TorchFunctionMode):
         if kwargs.get("device") is not None:
             return function(*args, **kwargs)
         if kwargs.get("generator") is not None:  # which is on the CPU
-            return function(*args, **kwargs).to(self._device).detach().requires_grad_(kwargs.get("requires_grad", False))
+            return (
+                function(*args, **kwargs).to(self._device).detach().requires_grad_(kwargs.get("requires_grad", False))
+            )
         return function(*args, **{**kwargs, "device": self._device})
 
 

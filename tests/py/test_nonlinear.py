@@ -230,6 +230,7 @@ def test_gradients_of_a_simulated_read_are_those_of_the_linear_read_before_it():
     assert torch.allclose(v.grad, want, rtol=1e-12)  # sums of five terms
 
 
+@pytest.mark.host_only
 def test_the_operators_are_registered_as_torch_wants_them():
     crossbar = crossbar_of(Stanford_PKU, (3, 2), own=True)
     devices = crossbar.devices

@@ -247,6 +247,7 @@ def test_gradients_of_large_arrays_are_those_of_finite_differences():
     assert difference == pytest.approx(expected, rel=1e-6)  # 1e-8 of a third derivative, rounding of 1e-16 / 1e-4
 
 
+@pytest.mark.host_only
 def test_gradients_by_resistances_where_potentials_lose_the_currents():
     """Shorts between wires of kilohms: differences of the engine's potentials do not hold Kirchhoff's law."""
     g = torch.rand(12, 9, dtype=torch.float64) * 1e-5
@@ -347,6 +348,7 @@ def test_where_it_is_found():
     assert memtorch.bh.crossbar.solve_passive is solve_passive
 
 
+@pytest.mark.host_only
 def test_the_operator_is_well_formed():
     """Schema, fake and autograd registration, as torch checks them."""
     wires = torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64, requires_grad=True)

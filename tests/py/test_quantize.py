@@ -225,6 +225,7 @@ def test_bad_arguments_are_named_and_change_nothing(change, message):
 # ---- The operators behind it ----
 
 
+@pytest.mark.host_only
 def test_operators_are_well_formed():
     """Schema, fake, autograd registration and compilation, as torch checks them."""
     check = torch.library.opcheck
@@ -264,6 +265,7 @@ def test_gradients_of_converters_pass_straight_through():
     assert torch.equal(partial.grad, weights.expand(3, 2, 4, 1))
 
 
+@pytest.mark.host_only
 def test_operators_compile():
     """Under torch.compile's tracer without code generation, which needs a compiler."""
 

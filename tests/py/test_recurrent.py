@@ -285,9 +285,9 @@ def test_any_function_may_transform_the_readout():
         ((torch.ones(4, 2, 3), (None, None)), r"^\[LSTM\] h_0 \(NoneType\)"),
         ((torch.ones(4, 2, 3, device="meta"),), r"^\[LSTM\] input \(device meta\)"),
         ((torch.ones(4, 2, 3), (torch.ones(1, 2, 4, device="meta"),) * 2), r"^\[LSTM\] h_0 \(device meta\)"),
-        ((PackedSequence(torch.ones(4, 3), torch.tensor([2, 1], device="cpu")),), r"^\[LSTM\] batch_sizes \(\[2, 1\]\)"),
-        ((PackedSequence(torch.ones(3, 3), torch.tensor([1, 2])),), r"^\[LSTM\] batch_sizes \(\[1, 2\]\)"),
-        ((PackedSequence(torch.ones(2, 5), torch.tensor([2])),), r"^\[LSTM\] input \(shape \[2, 5\]\)"),
+        ((PackedSequence(torch.ones(4, 3), torch.tensor([2, 1]).cpu()),), r"^\[LSTM\] batch_sizes \(\[2, 1\]\)"),
+        ((PackedSequence(torch.ones(3, 3), torch.tensor([1, 2]).cpu()),), r"^\[LSTM\] batch_sizes \(\[1, 2\]\)"),
+        ((PackedSequence(torch.ones(2, 5), torch.tensor([2]).cpu()),), r"^\[LSTM\] input \(shape \[2, 5\]\)"),
     ],
 )
 @pytest.mark.parametrize("legacy", [False, True])

@@ -46,6 +46,7 @@ def test_inputs_are_cut_along_the_rows_of_the_weights(inputs, rows, height):
     assert tiles.sum() == x.sum()
 
 
+@pytest.mark.host_only
 def test_operators_are_well_formed():
     """Schema, fake and autograd registration, as torch checks them."""
     check = torch.library.opcheck

@@ -118,6 +118,7 @@ def test_gradients(model, given):
     assert torch.autograd.gradcheck(currents, tuple(inputs.values()), atol=1e-3, rtol=1e-4, eps=1e-5)
 
 
+@pytest.mark.host_only
 def test_operators_are_registered_as_torch_wants_them():
     v = (torch.randn(2, 3, dtype=torch.float64) * 0.3).requires_grad_()
     g = (torch.rand(2 * 2, 2, 3, dtype=torch.float64) * 1e-2).requires_grad_()

@@ -40,7 +40,9 @@ class VersionedColumns(nn.Module):
             moved = fn(tensor)
             return moved if moved.dtype == tensor.dtype else tensor.to(moved.device)
 
-        super()._apply(keep_dtype, recurse)
+        # Buffers made under inference_mode would have no version counter.
+        with torch.inference_mode(False), torch.no_grad():
+            super()._apply(keep_dtype, recurse)
         self._state_mark = None
         return self
 

@@ -49,7 +49,9 @@ class LinearTransfer(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LinearTransfer:
         kept = {name: buffer for name, buffer in self._buffers.items() if buffer is not None}
-        super()._apply(fn, recurse)
+        # Buffers made under inference_mode would have no version counter, by which layers notice changes.
+        with torch.inference_mode(False), torch.no_grad():
+            super()._apply(fn, recurse)
         for name, buffer in kept.items():
             moved = self._buffers[name]
             if moved is not None and moved.dtype != torch.float64:

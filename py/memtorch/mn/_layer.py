@@ -266,7 +266,9 @@ class MemristiveLayer(PatchedLayer):
         sources += [bound for bound in bounds if isinstance(bound, Tensor)]
         settings = (self.options.wires, states, *(bound for bound in bounds if not isinstance(bound, Tensor)))
         if self._readout is None or not self._readout.is_current(sources, dtype, settings):
-            self._readout = Readout(sources, dtype, self._effective_weight, self.split, transfer, self.bias, settings)
+            self._readout = Readout(
+                sources, dtype, self._effective_weight, self.split, transfer, self.bias, settings, self._readout
+            )
         return self._readout
 
     def _effective_weight(self) -> Tensor:

@@ -46,7 +46,7 @@ def limited(layer: Any, v: Tensor) -> Tensor:
     how: NonLinearRead = layer.non_linear
     if v.numel() == 0 or (how.low == -math.inf and how.high == math.inf):
         return v
-    low, high = (end.item() for end in torch.aminmax(v.detach()))
+    low, high = torch.stack(torch.aminmax(v.detach())).tolist()  # one look, since it waits for a GPU
     if not (math.isfinite(low) and math.isfinite(high)):
         invalid(type(layer).__name__, "voltage", f"range {low:g} to {high:g}", "be finite", "V")
     if low >= how.low and high <= how.high:

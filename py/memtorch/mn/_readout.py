@@ -44,6 +44,8 @@ class Readout:
         transfer: The digital correction, folded into weight and bias.
         bias: [outputs] or None.
         settings: What else it depends on.
+        former: The readout before. Reading the transfer's numbers waits for a GPU, so that they are taken from there
+            while the transfer is the same.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Readout:
         transfer: LinearTransfer | None,
         bias: Tensor | None,
         settings: tuple[Any, ...] = (),
+        former: Readout | None = None,
     ) -> None:
         # Holding on to the sources keeps their addresses from being given to other tensors.
         self._sources = sources
@@ -65,6 +68,15 @@ class Readout:
         self._transfer = transfer
         self._bias = bias
         self._settings = settings
+        self._coefficients = [] if transfer is None else [(x, x._version) for x in (transfer.gain, transfer.offset)]
+        if former is not None and self._has_coefficients_of(former):
+            self.__dict__ |= {name: former.__dict__[name] for name in ("gain", "offset") if name in former.__dict__}
+
+    def _has_coefficients_of(self, former: Readout) -> bool:
+        pairs = zip(self._coefficients, former._coefficients, strict=True)
+        return len(self._coefficients) == len(former._coefficients) and all(
+            mine is its and version == its_version for (mine, version), (its, its_version) in pairs
+        )
 
     def is_current(self, sources: list[Tensor], dtype: torch.dtype, settings: tuple[Any, ...] = ()) -> bool:
         """Whether the sources are the ones that this was made from, unchanged since."""
@@ -89,6 +101,11 @@ class Readout:
         return 1.0 if self._transfer is None else self._transfer.gain.item()
 
     @cached_property
+    def offset(self) -> float:
+        """What is added to the output."""
+        return 0.0 if self._transfer is None else self._transfer.offset.item()
+
+    @cached_property
     def weight(self) -> Tensor:
         """G_pos - G_neg, siemens."""
         with torch.inference_mode(False), torch.no_grad():
@@ -104,10 +121,11 @@ class Readout:
     def folded_bias(self) -> Tensor | None:
         """The offset plus the bias, [outputs] or 0-d; None if there is nothing to add."""
         with torch.inference_mode(False), torch.no_grad():
-            offset = 0.0 if self._transfer is None else self._transfer.offset.item()
             if self._bias is not None:
-                return (self._bias + offset).to(self._dtype)
-            return None if offset == 0 else torch.tensor(offset, dtype=self._dtype, device=self._sources[0].device)
+                return (self._bias + self.offset).to(self._dtype)
+            if self.offset == 0:
+                return None
+            return torch.full((), self.offset, dtype=self._dtype, device=self._sources[0].device)
 
     @cached_property
     def tiles(self) -> Any:

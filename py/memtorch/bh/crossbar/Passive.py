@@ -49,7 +49,7 @@ def solve_passive(
         bit line (V) [rows, columns]; with [inputs, ...] in front if an argument has it or ``n_input_batches`` is given.
 
     Raises:
-        InvalidArgument: Shapes that do not fit, values that are not finite, or out of range.
+        InvalidArgument: Shapes that do not fit, values that are not finite, or out of range, or other devices.
     """
     op = "solve_passive"
     g = check_tensor(op, "conductance_matrix", conductance_matrix, (-1, -1))
@@ -57,7 +57,7 @@ def solve_passive(
         invalid(op, "conductance_matrix", f"shape {list(g.shape)}", "hold at least one device")
     check_conductances(op, "conductance_matrix", g)
     inputs = None if n_input_batches is None else check_int(op, "n_input_batches", n_input_batches, 1)
-    v_word, v_bit = _voltages(op, "V_WL", V_WL, g.shape[0]), _voltages(op, "V_BL", V_BL, g.shape[1])
+    v_word, v_bit = _voltages(op, "V_WL", V_WL, g, 0), _voltages(op, "V_BL", V_BL, g, 1)
     single = v_word.dim() == v_bit.dim() == 1 and inputs is None
     v_word, v_bit = _batched(op, inputs, v_word, v_bit)
     source, line = checked_ohm(op, "R_source", R_source), checked_ohm(op, "R_line", R_line)
@@ -68,14 +68,18 @@ def solve_passive(
 
     dtype = torch.promote_types(torch.promote_types(g.dtype, v_word.dtype), v_bit.dtype)
     dtype = dtype if dtype.is_floating_point else torch.get_default_dtype()
-    wires = torch.stack([line, line, source, source]).to(g.device)
+    wires = torch.stack([line, line, source, source])
     result = _solve(g.double(), v_word.double(), v_bit.double(), wires, wanted_currents).to(dtype)
     return result.squeeze(0) if single else result
 
 
-def _voltages(op: str, name: str, value: Any, lines: int) -> Tensor:
+def _voltages(op: str, name: str, value: Any, g: Tensor, dim: int) -> Tensor:
+    """Voltages of the lines along a dimension of ``g``, checked."""
     one = isinstance(value, Tensor) and value.dim() == 1
-    return check_tensor(op, name, value, (lines,) if one else (-1, lines))
+    v = check_tensor(op, name, value, (g.shape[dim],) if one else (-1, g.shape[dim]))
+    if v.device != g.device:
+        invalid(op, name, str(v.device), f"be on the device of conductance_matrix ({g.device})")
+    return v
 
 
 def _batched(op: str, inputs: int | None, v_word: Tensor, v_bit: Tensor) -> tuple[Tensor, Tensor]:
@@ -129,6 +133,6 @@ def effective_conductances(
     if g.numel() == 0 or not g.is_floating_point():
         invalid(op, "conductance_matrix", f"{g.dtype} {list(g.shape)}", "hold floating-point numbers, at least one")
     check_conductances(op, "conductance_matrix", g)
-    wires = resistance_tensor(op, source_resistance, line_resistance).to(g.device)
+    wires = resistance_tensor(op, source_resistance, line_resistance)
     result = _wire_ops.effective_conductances(g.double() if tiled else g.double().unsqueeze(0), wires).to(g.dtype)
     return result if tiled else result.squeeze(0)

@@ -101,11 +101,11 @@ def _fixed(op: str, name: str, value: Any) -> float:
 
 
 def checked_ohm(op: str, name: str, value: Any) -> Tensor:
-    """A checked resistance, float64 []; a tensor keeps its gradient."""
+    """A checked resistance, float64 [], on the CPU, where solvers read it; a tensor keeps its gradient."""
     plain = value.detach() if isinstance(value, Tensor) else value
     number = check_float(op, name, plain, 0, _MAX_OHM, unit="ohm")
     if isinstance(value, Tensor):
-        return value.to(torch.float64).reshape(())
+        return value.to("cpu", torch.float64).reshape(())
     return torch.tensor(number, dtype=torch.float64)
 
 
