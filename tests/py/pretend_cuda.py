@@ -25,14 +25,13 @@ import ctypes
 import functools
 import importlib.resources
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch._C import DispatchKey, DispatchKeySet
-from torch.utils._pytree import tree_leaves, tree_map_only
 
 __all__ = ["GPUS", "MEMORY", "install", "nothing_waits", "waits"]
 
@@ -131,6 +130,13 @@ _DEPENDS_ON_VALUES = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_
 _INDEXING = {"aten::index", "aten::_index_put_impl_", "aten::_unsafe_index"}
 
 
+def _each(function: Callable[[Tensor], Any], x: Any) -> Any:
+    """Calls a function of every tensor among the arguments or results of an operator, which hold lists and tuples."""
+    if isinstance(x, Tensor):
+        return function(x)
+    return type(x)([_each(function, item) for item in x]) if type(x) in (list, tuple) else x
+
+
 @functools.cache
 def _iterating() -> frozenset[str]:
     """Operators that check devices themselves: numbers, tensors without dimensions on the CPU, may meet a GPU there."""
@@ -139,6 +145,7 @@ def _iterating() -> frozenset[str]:
     return frozenset("aten::" + entry.split("(")[0] for entry in entries if re.search(r"device_check: NoCheck", entry))
 
 
+@functools.cache
 def _name(op: Any) -> str:
     schema = op._schema
     return f"{schema.name}.{schema.overload_name}" if schema.overload_name else schema.name
@@ -173,7 +180,7 @@ def _look_for_waiting(op: Any, args: tuple[Any, ...], by: list[Tensor]) -> None:
     value = args[2] if op._schema.name == "aten::_index_put_impl_" else None
     number = value is not None and value.numel() == 1 and value.is_cpu
     masked = any(x.dtype in (torch.bool, torch.uint8) for x in by)
-    if any(x.is_cpu for x in by) or (masked != number and (masked or number)):
+    if any(x.is_cpu for x in by) or masked != number:
         _waits.add(_name(op))
 
 
@@ -187,23 +194,28 @@ def _fallback(op: Any, *args: Any, **kwargs: Any) -> Any:
         kwargs |= {"device": torch.device("cpu"), "pin_memory": False}
     else:
         by = _masks_and_indices(op, args)
-        leaves = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
-        index = _check_devices(op, [x for x in leaves if not any(x is y for y in by)])
+        tensors: list[Tensor] = []
+        _each(tensors.append, [*args, *kwargs.values()])
+        index = _check_devices(op, [x for x in tensors if not any(x is y for y in by)])
         _look_for_waiting(op, args, by)
     if kwargs.get("generator") is not None:
         raise RuntimeError("Expected a 'cuda' device type for generator but found 'cpu'")
     return _run(op, args, kwargs, index)
 
 
+@functools.cache
+def _places_of_tensors(op: Any) -> list[int]:
+    return [place for place, argument in enumerate(op._schema.arguments) if str(argument.type) == "Tensor"]
+
+
 def _numbers_as_tensors(op: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """Numbers in the places of tensors, into which torch turns lone ones on its way here, as tensors again."""
-    kinds = [str(argument.type) for argument in op._schema.arguments]
-    return tuple(
-        torch.tensor(x, dtype=torch.float64 if isinstance(x, float) else None)
-        if kind == "Tensor" and not isinstance(x, Tensor)
-        else x
-        for x, kind in zip(args, kinds, strict=False)
-    )
+    given = list(args)
+    for place in _places_of_tensors(op):
+        if place < len(given) and not isinstance(given[place], Tensor):
+            dtype = torch.float64 if isinstance(given[place], float) else None
+            given[place] = torch.tensor(given[place], dtype=dtype)
+    return tuple(given)
 
 
 def _run(op: Any, args: tuple[Any, ...], kwargs: dict[str, Any], index: int) -> Any:
@@ -219,12 +231,12 @@ def _run(op: Any, args: tuple[Any, ...], kwargs: dict[str, Any], index: int) -> 
     def up(x: Tensor) -> Tensor:
         return given[id(x)][1] if id(x) in given else _on_gpu(x, index)
 
-    args, kwargs = tree_map_only(Tensor, down, (_numbers_as_tensors(op, args), kwargs))
-    result = op(*args, **kwargs)
+    args = _each(down, _numbers_as_tensors(op, args))
+    result = op(*args, **{name: _each(down, value) for name, value in kwargs.items()})
     for here, there in given.values():
         if here.shape != there.shape:
             there.set_(_on_gpu(here, index))
-    return tree_map_only(Tensor, up, result)
+    return _each(up, result)
 
 
 def _copy_(target: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:

@@ -147,7 +147,7 @@ def test_views_share_memory_and_the_count_of_writes():
         lambda x: x.unique(),
         lambda x: torch.tensor(1.0, device=x.device),
         lambda x: x.copy_(torch.ones(4)),
-        lambda x: x[torch.tensor([0, 1])].add(float(x[0])),
+        lambda x: x.__setitem__(torch.tensor([0], device=x.device), 1.0),
         lambda x: torch.cuda.synchronize(),
     ],
 )
