@@ -195,25 +195,27 @@ class _EffectiveTiles:
         changed = self._changed_copies(tiles, fits) if _ops.on_gpu(g) else self._changed_digests(tiles, fits)
         if len(changed) == len(tiles):
             self._effective = effective_conductances(tiles, self.wires.tensor()).to(g.device)
-        elif changed:
-            solved = effective_conductances(tiles[changed], self.wires.tensor())
+        elif len(changed) > 0:
+            solved = effective_conductances(tiles.index_select(0, changed), self.wires.tensor())
             # Not in place: whoever was given the old ones keeps them as they were.
-            self._effective = self._effective.index_copy(0, torch.tensor(changed, device=g.device), solved.to(g.device))
+            self._effective = self._effective.index_copy(0, changed.to(g.device), solved.to(g.device))
         self._solutions += len(changed)
 
-    def _changed_digests(self, tiles: Tensor, fits: bool) -> list[int]:
-        """The tiles that are not those of the last call; all of them unless ``fits``."""
+    def _changed_digests(self, tiles: Tensor, fits: bool) -> Tensor:
+        """The indices of tiles that are not those of the last call; all of them unless ``fits``."""
         digests = [hashlib.blake2b(tile.numpy(), digest_size=16).digest() for tile in tiles]
         known = self._digests if fits else [b""] * len(digests)
         self._digests = digests
-        return [i for i, (new, old) in enumerate(zip(digests, known, strict=True)) if new != old]
+        changed = [i for i, (new, old) in enumerate(zip(digests, known, strict=True)) if new != old]
+        return torch.tensor(changed, dtype=torch.int64)
 
-    def _changed_copies(self, tiles: Tensor, fits: bool) -> list[int]:
+    def _changed_copies(self, tiles: Tensor, fits: bool) -> Tensor:
         """The same on a GPU, where tiles stay; the one place that waits for it, after something was written."""
         fits = fits and self._copy.dtype == tiles.dtype
-        changed = (tiles != self._copy).flatten(1).any(1).nonzero().view(-1).tolist() if fits else range(len(tiles))
-        self._copy = tiles.clone()
-        return list(changed)
+        before, self._copy = self._copy, tiles.clone()
+        if not fits:
+            return torch.arange(len(tiles), device=tiles.device)
+        return (tiles != before).flatten(1).any(1).nonzero().view(-1)
 
 
 class WiredTiles:
