@@ -131,8 +131,8 @@ def test_a_state_dict_makes_a_freshly_patched_layer_bit_equal(worn):
 def test_layers_move_and_change_their_dtype_as_modules_do():
     layer = patched(nn.LSTM(3, 4))
     before = layer(sequences())
-    assert equal(layer.to("cpu")(sequences().cpu()), before)
-    layer.to(sequences().device).half()
+    assert equal(layer.to(sequences().device)(sequences()), before)
+    layer.half()
     assert layer.crossbars[0].conductance_matrix.dtype == torch.float32
     # only the biases of some 0.5 have been rounded to half precision
     assert close(layer(sequences()), before, atol=1e-3)
