@@ -241,7 +241,7 @@ def _run(op: Any, args: tuple[Any, ...], kwargs: dict[str, Any], index: int) -> 
 
 def _copy_(target: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
     if not non_blocking and target.is_cuda != source.is_cuda:
-        _waits.add(f"copy from {source.device} to {target.device}")
+        _waits.add(f"copy of {source.numel()} elements from {source.device} to {target.device}")
     _on_cpu(target).copy_(_on_cpu(source))
     return target
 

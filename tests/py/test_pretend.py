@@ -251,6 +251,16 @@ def test_layers_wait_for_nothing(kind, options):
         assert len(seen) == (len(crossbars) if options == "wires" else 0)
 
 
+@pytest.mark.parametrize("params", [{}, {"r_off": memtorch.bh.StochasticParameter(loc=1000.0, scale=20.0)}])
+def test_weights_on_a_gpu_are_patched_without_passing_the_cpu(params):
+    digital = nn.Sequential(nn.Linear(40, 23), nn.Conv2d(3, 5, 3)).to(GPU)
+    with waits() as seen:
+        patched = memtorch.mn.Module.patch_model(digital, VTEAM, params, tile_shape=(8, 8), verbose=False)
+    assert places(patched) == {GPU}
+    copied = [int(what.split()[2]) for what in seen if what.startswith("copy of")]
+    assert copied and max(copied) <= 2  # the numbers of the map
+
+
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("simulate", [False, True])
 def test_layers_of_non_linear_devices_look_at_their_voltages_once(model, simulate):
