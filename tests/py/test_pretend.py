@@ -255,8 +255,8 @@ def test_layers_wait_for_nothing(kind, options):
 def test_weights_on_a_gpu_are_patched_without_passing_the_cpu(params):
     digital = nn.Sequential(nn.Linear(40, 23), nn.Conv2d(3, 5, 3)).to(GPU)
     with waits() as seen:
-        patched = memtorch.mn.Module.patch_model(digital, VTEAM, params, tile_shape=(8, 8), verbose=False)
-    assert places(patched) == {GPU}
+        model = memtorch.mn.Module.patch_model(digital, VTEAM, params, tile_shape=(8, 8), verbose=False)
+    assert places(model) == {GPU}
     copied = [int(what.split()[2]) for what in seen if what.startswith("copy of")]
     assert copied and max(copied) <= 2  # the numbers of the map
 
