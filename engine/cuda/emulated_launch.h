@@ -14,9 +14,9 @@
 namespace memtorch::cuda::internal {
 
 // A block's shared memory, of which nobody reads anything but NaN before it is written. Throws std::logic_error beyond
-// what a block can have on every GPU that the kernels are compiled for (99 KB for compute capability 8.6 and 8.9).
+// what an A100 has for a block.
 inline std::unique_ptr<char[]> SharedMemory(int64_t bytes) {
-  if (bytes > 99 * 1024) throw std::logic_error("[emulation] a block must ask for at most 99 KB of shared memory");
+  if (bytes > 163 * 1024) throw std::logic_error("[emulation] a block must ask for at most 163 KB of shared memory");
   auto shared = std::make_unique<char[]>(static_cast<size_t>(bytes));
   std::memset(shared.get(), 0xff, static_cast<size_t>(bytes));
   return shared;

@@ -22,6 +22,12 @@ void CheckLaunch(const char* op) {
   if (error != cudaSuccess) Fail(op, error);
 }
 
+void FailShared(const char* op, int64_t bytes) {
+  static_cast<void>(cudaGetLastError());
+  throw std::runtime_error(std::string("[") + op + "] CUDA: this GPU has less shared memory than the " +
+                           std::to_string((bytes + 1023) / 1024) + " KB that a block needs");
+}
+
 bool DescendingEmulation() { return false; }
 void SetDescendingEmulation(bool) {}
 
