@@ -30,8 +30,12 @@ EXTENSION = "_engine" + sysconfig.get_config_var("EXT_SUFFIX")
 SANITIZERS = ("memcheck", "racecheck", "initcheck")
 # What sanitizers run where there is no GoogleTest: Python and torch make them slow.
 SMALL_SCENARIOS = ("conductances_that_are_written_in_every_way", "reads_of_a_crossbar", "reads_through_wires")
+# What the package's tests need beside the package, and the device that they then put everything on.
+TEST_MODULES = ("pytest", "hypothesis", "matplotlib", "scipy")
+TEST_MARKS = "not checks_values and not host_only"
 # Seconds after which a step is given up, and the whole: what has not begun by then has at least MIN_SECONDS.
 STEP_SECONDS, ALL_SECONDS, MIN_SECONDS = 150, 480, 20
+ALL_TESTS_SECONDS = 900
 
 
 @dataclass
@@ -39,6 +43,7 @@ class Report:
     """What has been done so far; every step prints its line when it ends."""
 
     folder: pathlib.Path
+    all_tests: bool
     lines: list[str] = field(default_factory=list)
     passed: bool = True
     start: float = field(default_factory=time.perf_counter)
@@ -47,7 +52,8 @@ class Report:
         """Runs a command, with its output in a log of its own, and returns that."""
         log = self.folder / (name.replace(" ", "_") + ".log")
         start = time.perf_counter()
-        allowed = max(MIN_SECONDS, min(STEP_SECONDS, self.start + ALL_SECONDS - start))
+        end = self.start + ALL_SECONDS + (ALL_TESTS_SECONDS if self.all_tests else 0)
+        allowed = max(MIN_SECONDS, min(STEP_SECONDS, end - start))
         with log.open("w", encoding="utf-8") as out:
             try:
                 done = subprocess.run(
@@ -139,7 +145,26 @@ def check_gpu(report: Report, folder: pathlib.Path, jobs: int) -> str:
     report.step("parity of CPU and GPU", parity, **python_path)
     table = report.step("benchmark", [sys.executable, ROOT / "tools/bench", "gpu"], **python_path)
     sanitize(report, tests, [*parity, *SMALL_SCENARIOS], python_path)
+    if report.all_tests:
+        run_test_files(report, folder, package, MEMTORCH_TEST_DEVICE="cuda:0")
     return table
+
+
+def run_test_files(report: Report, folder: pathlib.Path, package: pathlib.Path, **environment: str) -> None:
+    """Runs the package's tests that know nothing of GPUs (tests/py/BUILD.bazel), with all that they make on one."""
+    missing = [name for name in TEST_MODULES if importlib.util.find_spec(name) is None]
+    if missing:
+        report.add("the package's tests", None, 0, f"{sys.executable} has no {', '.join(missing)}")
+        return
+    targets = Workspace(ROOT, settings(folder / "external", cuda=False)).targets("//tests/py")
+    names = [target.label.rpartition(":")[2] for target in targets]
+    options = ["-p", "no:cacheprovider", "-o", f"pythonpath={package} tests/py tools", "-m", TEST_MARKS]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for name in names:
+            test, _, kind = name.rpartition("_")
+            if kind == "pretended":
+                command = [sys.executable, "-m", "pytest", *options, f"tests/py/{test}.py"]
+                pool.submit(report.step, test, command, MPLBACKEND="Agg", CI="true", **environment)
 
 
 def sanitize(report: Report, tests: list[pathlib.Path], parity: list[str | pathlib.Path], env: dict[str, str]) -> None:
@@ -168,6 +193,9 @@ def check_emulated(report: Report, folder: pathlib.Path, jobs: int) -> str:
     parity, saved = [sys.executable, ROOT / "tests/py/gpu_parity.py"], report.folder / "cpu.pt"
     report.step("results of the CPU", [*parity, "--save", saved], PYTHONPATH=str(plain))
     report.step("parity of CPU and emulation", [*parity, "--against", saved], PYTHONPATH=str(package))
+    if report.all_tests:
+        emulation = str(package / "memtorch" / EXTENSION)
+        run_test_files(report, folder, plain, MEMTORCH_TEST_DEVICE="cuda:1", MEMTORCH_TEST_PRETENDED=emulation)
     return ""
 
 
@@ -190,6 +218,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="./tools/dev gpu", description="Build, check and time memtorch on a GPU.")
     parser.add_argument("--report", type=pathlib.Path, default=ROOT / "build/gpu/report", help="folder for the report")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="compilers at once")
+    parser.add_argument("--all-tests", action="store_true", help="the package's tests too: minutes more")
     parser.add_argument("--emulated", action="store_true", help="try the command on the CPU, which stands for a GPU")
     chosen = parser.parse_args(arguments)
     reason = "" if chosen.emulated else refuse()
@@ -199,7 +228,7 @@ def main(arguments: Sequence[str]) -> int:
     folder = ROOT / "build/gpu"
     shutil.rmtree(chosen.report, ignore_errors=True)
     chosen.report.mkdir(parents=True)
-    report = Report(chosen.report.resolve())
+    report = Report(chosen.report.resolve(), chosen.all_tests)
     check: Callable[[Report, pathlib.Path, int], str] = check_emulated if chosen.emulated else check_gpu
     table = ""
     try:
