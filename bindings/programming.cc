@@ -37,26 +37,33 @@ ProgramReport ReportOf(const char* op, const ProgramArrays& arrays, int64_t size
           arrays.forced.data()};
 }
 
+TileShape ShapeOf(const std::tuple<int64_t, int64_t, int64_t>& shape) {
+  return {std::get<0>(shape), std::get<1>(shape), std::get<2>(shape)};
+}
+
 void BindProgram(const std::string& model, const nb::list& params, const PlacedStates& state, const AnyPlaced& g,
                  const std::tuple<int64_t, int64_t, int64_t>& shape, const Placed<const double>& target,
                  const Placed<const bool>& selected, const Placed<int64_t>& pulses, const Placed<double>& error,
                  const Placed<uint8_t>& outcome, const Placed<int64_t>& forced, const ProgramOptions& options,
-                 const std::optional<AnyPlaced>& stuck, const std::optional<Placed<uint8_t>>& workspace) {
+                 const std::optional<AnyPlaced>& stuck, const std::optional<Placed<double>>& residual,
+                 const std::optional<Placed<uint8_t>>& workspace) {
   const char* op = "program";
   Columns columns = FullColumns(op, model, params, state, g, stuck);
   const ProgramArrays arrays{target, selected, pulses, error, outcome, forced};
   const ProgramReport report = ReportOf(op, arrays, columns.view().size, &columns.place());
-  columns.place().Add(workspace);
-  const TileShape tiles{std::get<0>(shape), std::get<1>(shape), std::get<2>(shape)};
+  columns.place().AddAll(residual, workspace);
+  const TileShape tiles = ShapeOf(shape);
   const uint8_t* cells = reinterpret_cast<const uint8_t*>(selected.data());
-  const auto on_cpu = [&] { Program(model, columns.view(), tiles, target.data(), cells, options, report); };
-  if (IsSolved(options)) return columns.place().RunOnCpu("pulses with solved voltages", on_cpu);
   columns.place().Run(
       [&](void* stream) {
-        void* memory = WorkspaceOf(op, workspace, cuda::ProgramWorkspaceBytes());
-        cuda::Program(model, columns.view(), tiles, target.data(), cells, options, report, memory, stream);
+        if (IsSolved(options) && !residual) Invalid(op, "residual must be given on a GPU that solves voltages");
+        if (residual) CheckSize(op, "residual", *residual, tiles.tiles);
+        CheckTileShape(columns.view(), tiles);
+        void* memory = WorkspaceOf(op, workspace, cuda::ProgramWorkspaceBytes(tiles, options));
+        double* lacking = residual ? residual->data() : nullptr;
+        cuda::Program(model, columns.view(), tiles, target.data(), cells, options, report, lacking, memory, stream);
       },
-      on_cpu);
+      [&] { Program(model, columns.view(), tiles, target.data(), cells, options, report); });
 }
 
 }  // namespace
@@ -92,11 +99,18 @@ void BindProgramming(nb::module_& m) {
       .def_rw("first_device", &ProgramOptions::first_device);
   m.def("program", &BindProgram, "model"_a, "params"_a, "state"_a.noconvert(), "g"_a.noconvert(), "shape"_a, "target"_a,
         "selected"_a, "pulses"_a.noconvert(), "error"_a.noconvert(), "outcome"_a.noconvert(), "forced"_a.noconvert(),
-        "options"_a, "stuck"_a.noconvert() = nb::none(), "workspace"_a.noconvert() = nb::none(),
+        "options"_a, "stuck"_a.noconvert() = nb::none(), "residual"_a.noconvert() = nb::none(),
+        "workspace"_a.noconvert() = nb::none(),
         "Programs the selected [size] devices, cells of tiles of shape (tiles, rows, columns), to target [size], "
         "siemens, by pulses. Of the report [size] the selected are written; outcome: 1 converged, 2 pulse limit, "
-        "3 timeout, 4 faulty, 5 disturbed. A GPU needs a workspace, and solves no voltages.");
-  m.def("program_workspace", &cuda::ProgramWorkspaceBytes, "Bytes of the workspace that program needs on a GPU.");
+        "3 timeout, 4 faulty, 5 disturbed. A GPU needs a workspace; where it solves voltages it tells by the residual "
+        "[tiles] what it has not solved, and nothing has changed then.");
+  m.def(
+      "program_workspace",
+      [](const std::tuple<int64_t, int64_t, int64_t>& shape, const ProgramOptions& options) {
+        return cuda::ProgramWorkspaceBytes(ShapeOf(shape), options);
+      },
+      "shape"_a, "options"_a, "Bytes of the workspace that program needs on a GPU.");
 }
 
 }  // namespace memtorch

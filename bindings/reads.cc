@@ -86,10 +86,10 @@ void BindReadNonlinearGradient(const std::string& model, const nb::list& params,
       [&] { ReadNonlinearGradient(model, read, partial_grad.data(), v_grad.data(), by_g); });
 }
 
-// Residual [tiles, inputs] of a read through wires on a GPU, which leaves it to the caller to look.
-double* ResidualOf(const char* op, const NonlinearRead& read, const OptionalPlaced& residual) {
+// Residuals of a read through wires on a GPU, which leaves it to the caller to look.
+double* ResidualOf(const char* op, const OptionalPlaced& residual, int64_t size) {
   if (!residual) Invalid(op, "residual must be given on a GPU");
-  return DataOf(op, "residual", residual, read.grid.tiles() * read.inputs);
+  return DataOf(op, "residual", residual, size);
 }
 
 int64_t BindWiredReadWorkspace(const std::vector<int64_t>& grid, int64_t inputs) {
@@ -109,7 +109,8 @@ void BindReadThroughWires(const std::string& model, const nb::list& params, cons
   columns.place().Run(
       [&](void* stream) {
         void* memory = WorkspaceOf(op, workspace, cuda::WiredReadWorkspaceBytes(read.grid, read.inputs));
-        cuda::ReadThroughWires(model, read, ohm, partial.data(), ResidualOf(op, read, residual), memory, stream);
+        double* lacking = ResidualOf(op, residual, read.grid.tiles() * read.inputs);
+        cuda::ReadThroughWires(model, read, ohm, partial.data(), lacking, memory, stream);
       },
       [&] { ReadThroughWires(model, read, ohm, partial.data()); });
 }
@@ -132,8 +133,8 @@ void BindReadThroughWiresGradient(const std::string& model, const nb::list& para
   columns.place().Run(
       [&](void* stream) {
         void* memory = WorkspaceOf(op, workspace, cuda::WiredReadWorkspaceBytes(read.grid, read.inputs));
-        cuda::ReadThroughWiresGradient(model, read, ohm, partial_grad.data(), gradients, ResidualOf(op, read, residual),
-                                       memory, stream);
+        double* lacking = ResidualOf(op, residual, read.grid.tiles() * read.inputs);
+        cuda::ReadThroughWiresGradient(model, read, ohm, partial_grad.data(), gradients, lacking, memory, stream);
       },
       [&] { ReadThroughWiresGradient(model, read, ohm, partial_grad.data(), gradients); });
 }
@@ -141,19 +142,26 @@ void BindReadThroughWiresGradient(const std::string& model, const nb::list& para
 void BindReadSimulated(const std::string& model, const nb::list& params, const PlacedStates& state, const AnyPlaced& g,
                        double dt, const std::vector<int64_t>& grid, const Placed<const double>& v,
                        const Placed<double>& partial, uint64_t seed, const std::vector<double>& wires,
-                       const std::optional<AnyPlaced>& stuck) {
+                       const std::optional<AnyPlaced>& stuck, const OptionalPlaced& residual,
+                       const std::optional<Placed<uint8_t>>& workspace) {
   const char* op = "read_simulated";
   Columns columns = FullColumns(op, model, params, state, g, stuck);
-  columns.place().AddAll(v, partial);
+  columns.place().AddAll(v, partial, residual, workspace);
   const NonlinearRead read = TilesOf(op, columns, grid, v, partial);
   const SimulatedReadOptions options{dt, seed};
-  if (!wires.empty()) {
-    const Wires ohm = WiresOf(op, wires);
-    return columns.place().RunOnCpu("devices simulated behind resistive wires",
-                                    [&] { ReadSimulatedThroughWires(model, read, ohm, options, partial.data()); });
+  if (wires.empty()) {
+    columns.place().Run([&](void* stream) { cuda::ReadSimulated(model, read, options, partial.data(), stream); },
+                        [&] { ReadSimulated(model, read, options, partial.data()); });
+    return;
   }
-  columns.place().Run([&](void* stream) { cuda::ReadSimulated(model, read, options, partial.data(), stream); },
-                      [&] { ReadSimulated(model, read, options, partial.data()); });
+  const Wires ohm = WiresOf(op, wires);
+  columns.place().Run(
+      [&](void* stream) {
+        void* memory = WorkspaceOf(op, workspace, cuda::SimulatedReadWorkspaceBytes(read.grid));
+        double* lacking = ResidualOf(op, residual, read.grid.tiles());
+        cuda::ReadSimulatedThroughWires(model, read, ohm, options, partial.data(), lacking, memory, stream);
+      },
+      [&] { ReadSimulatedThroughWires(model, read, ohm, options, partial.data()); });
 }
 
 }  // namespace
@@ -183,11 +191,19 @@ void BindReads(nb::module_& m) {
         "The derivative of read_through_wires by v, g [cells] and wires [4]; None: not wanted.");
   m.def("wired_read_workspace", &BindWiredReadWorkspace, "grid"_a, "inputs"_a,
         "Bytes of the workspace that read_through_wires and its derivative need on a GPU.");
-  m.def("read_simulated", &BindReadSimulated, "model"_a, "params"_a, "state"_a.noconvert(), "g"_a.noconvert(), "dt"_a,
-        "grid"_a, "v"_a, "partial"_a.noconvert(), "seed"_a = 0, "wires"_a = std::vector<double>(),
-        "stuck"_a.noconvert() = nb::none(),
-        "Currents of tiles whose devices make one step of dt for each input vector, one after the other; through "
-        "resistive wires, ohm, if these are given.");
+  m.def(
+      "read_simulated", &BindReadSimulated, "model"_a, "params"_a, "state"_a.noconvert(), "g"_a.noconvert(), "dt"_a,
+      "grid"_a, "v"_a, "partial"_a.noconvert(), "seed"_a = 0, "wires"_a = std::vector<double>(),
+      "stuck"_a.noconvert() = nb::none(), "residual"_a.noconvert() = nb::none(), "workspace"_a.noconvert() = nb::none(),
+      "Currents of tiles whose devices make one step of dt for each input vector, one after the other; through "
+      "resistive wires, ohm, if these are given. A GPU then needs a workspace, and tells by the residual [tiles] what "
+      "it has not solved; no device has moved then.");
+  m.def(
+      "simulated_read_workspace",
+      [](const std::vector<int64_t>& grid) {
+        return cuda::SimulatedReadWorkspaceBytes(GridOf("read_simulated", grid));
+      },
+      "grid"_a, "Bytes of the workspace that read_simulated needs on a GPU with wires.");
 }
 
 }  // namespace memtorch

@@ -67,13 +67,16 @@ struct ProgramReport {
   int64_t* forced = nullptr;  // conductance steps, or pulses at the larger voltage
 };
 
+// Largest current that Kirchhoff's law may lack where voltages are solved, in parts of the largest device current.
+constexpr double kProgramTolerance = 1e-10;
+
 // Programs the cells where `selected` [size] is not 0 to `target` [size] siemens (read there only), row-major within a
 // tile; tiles are independent of each other and run in parallel. The results do not depend on the number of threads, as
 // long as no cell times out; nor, where no voltages are solved, on the instruction set.
 //
 // Throws std::invalid_argument naming the argument; targets must be within [1/r_off, 1/r_on] of their device up to the
-// rounding of float32. Throws std::runtime_error if a circuit is not solved to 1e-10 of its largest device current.
-// Nothing has changed then.
+// rounding of float32. Throws std::runtime_error if a circuit is not solved to kProgramTolerance. Nothing has changed
+// then.
 void Program(const std::string& model, const DeviceView& devices, const TileShape& shape, const double* target,
              const uint8_t* selected, const ProgramOptions& options, const ProgramReport& report);
 

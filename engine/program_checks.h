@@ -1,4 +1,5 @@
-// What program.cc and its CUDA front share: checks of arguments, and what they mean for cells that are not pulsed.
+// What the CPU's Program and the GPU's share: checks of arguments, what they mean for cells that are not pulsed, and how
+// far voltages are solved.
 #ifndef MEMTORCH_ENGINE_PROGRAM_CHECKS_H_
 #define MEMTORCH_ENGINE_PROGRAM_CHECKS_H_
 
@@ -12,6 +13,11 @@
 namespace memtorch {
 
 constexpr const char* kProgramOp = "program";
+
+// How far voltages are solved at first: what rounding leaves of usual circuits. Where it leaves more, kProgramTolerance.
+constexpr double kProgramAim = 1e-12;
+// Below this share of the pulse a cell is solved anew for every conductance: a ratio of shares would have few digits.
+constexpr double kSmallShare = 1e-3;
 
 inline void CheckProgramNumber(const char* name, double value, const char* unit, bool fine, const char* must) {
   if (!Finite(value) || !fine) Invalid(kProgramOp, name, " ", Quantity(value, unit), " must be ", must);

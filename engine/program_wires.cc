@@ -8,17 +8,11 @@
 
 #include "engine/devices/models.h"
 #include "engine/grid/nodes.h"
+#include "engine/program_checks.h"
 #include "engine/program_holds.h"
 
 namespace memtorch {
 namespace {
-
-// Largest current that Kirchhoff's law may lack, in parts of the largest device current: what rounding leaves of usual
-// circuits, and the accuracy that is promised where it leaves more.
-constexpr double kTolerance = 1e-12;
-constexpr double kPromised = 1e-10;
-// Below this share of the pulse a cell is solved anew for every conductance: a ratio of shares would have few digits.
-constexpr double kSmallShare = 1e-3;
 
 // The tile while one of its cells is pulsed.
 //
@@ -131,9 +125,9 @@ class SolvedTile final : public PulseSink {
     const MatrixView<const double> g{g_.data(), rows_, cols_, cols_};
     const GridNodes nodes{word_.data(), bit};
     try {
-      SolveNodes(g, o_.wires, sources, {kTolerance, true}, nodes);
+      SolveNodes(g, o_.wires, sources, {kProgramAim, true}, nodes);
     } catch (const std::runtime_error&) {
-      SolveNodes(g, o_.wires, sources, {kPromised, true}, nodes);
+      SolveNodes(g, o_.wires, sources, {kProgramTolerance, true}, nodes);
     }
     for (int64_t k = 0; k < size(); ++k) shares[k] = Bounded(word_[k] - bit[k]);
   }

@@ -17,7 +17,7 @@ constexpr int kTurnStride = kTurn + 1;
 constexpr int kTotalBytes = 32;
 
 // Shared memory of a block of so many threads that calls the functions here.
-constexpr int64_t BlockLinesBytes(int threads) {
+MT_HD constexpr int64_t BlockLinesBytes(int threads) {
   return kTurn * kTurnStride * static_cast<int64_t>(sizeof(double)) + threads * kTotalBytes;
 }
 

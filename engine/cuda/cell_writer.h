@@ -26,6 +26,17 @@ MT_HD bool AreSame(const State& a, const State& b) {
   return same;
 }
 
+// Whether a device stays where it is without voltage, and g is what its state says. (A state beyond its bounds moves at
+// any voltage.)
+template <class M>
+MT_HD bool IsSettled(const DeviceColumns& devices, int64_t device, const typename M::Params& p, double dt) {
+  const typename M::State before = devices.template StateAt<M>(device);
+  const typename M::Drive rest = M::MakeDrive(p, 0, dt);
+  typename M::State s = before;
+  M::Advance(p, rest, s, M::Current(p, rest, s), 0);
+  return AreSame(s, before) && devices.ConductanceAt(device) == devices.Stored(M::Conductance(p, s));
+}
+
 // The arguments of Program that are the same for all cells.
 struct ProgramJob {
   DeviceColumns devices;
@@ -69,11 +80,11 @@ class CellWriter {
   }
 
   MT_HD bool done() const { return done_; }
-  MT_HD int64_t cell() const { return cell_; }
+  MT_HD double g() const { return g_; }          // as it is stored
+  MT_HD double volts() const { return volts_; }  // of the next pulse, or the last
 
-  // Decides about the cell, and applies the next pulse if it needs one. Returns its voltage, or 0 if the cell is done.
-  // sample: of the noise draws at the pulse's first sample.
-  MT_HD double Continue(const ProgramJob& job, uint64_t sample) {
+  // Decides about the cell: it is done, or its next pulse has volts().
+  MT_HD void Decide(const ProgramJob& job) {
     const ProgramOptions& o = job.options;
     const typename M::Params p = job.devices.template ParamsAt<M>(cell_);
     const double target = job.target[cell_];
@@ -89,12 +100,16 @@ class CellWriter {
     const bool positive = (g_ < target ? 1 : -1) * M::kPolarity > 0;
     const double step = raise ? o.force_voltage : 0;
     volts_ = positive ? o.positive_voltage + step : o.negative_voltage - step;
-    ApplyPulse<M>(o, p, volts_, static_cast<uint64_t>(o.first_device + cell_), sample, state_);
+  }
+
+  // Applies the next pulse, of which the cell sees v volts. sample: of the noise draws at the pulse's first sample.
+  MT_HD void Pulse(const ProgramJob& job, double v, uint64_t sample) {
+    const typename M::Params p = job.devices.template ParamsAt<M>(cell_);
+    ApplyPulse<M>(job.options, p, v, static_cast<uint64_t>(job.options.first_device + cell_), sample, state_);
     const double g = job.devices.Stored(M::Conductance(p, state_));
     moved_ = g != g_;
     g_ = g;
     ++pulses_;
-    return volts_;
   }
 
  private:
@@ -112,18 +127,17 @@ class CellWriter {
     ++forced_;
   }
 
-  MT_HD double Finish(const ProgramJob& job, const typename M::Params& p, Outcome outcome) {
+  MT_HD void Finish(const ProgramJob& job, const typename M::Params& p, Outcome outcome) {
     if (pulses_ > 0) job.devices.template Write<M>(cell_, p, state_);
     job.report.pulses[cell_] = pulses_;
     job.report.outcome[cell_] = outcome;
     job.report.forced[cell_] = forced_;
     done_ = true;
-    return 0;
   }
 
   int64_t cell_;
   typename M::State state_;
-  double g_, volts_;  // conductance as it is stored; voltage of the last pulse
+  double g_, volts_;
   int64_t pulses_, forced_;
   bool moved_, done_;
   double begun_;  // seconds

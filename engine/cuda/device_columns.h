@@ -50,9 +50,13 @@ class DeviceColumns {
   // Writes the state and its conductance, unless the device is stuck.
   template <class M>
   MT_HD void Write(int64_t device, const typename M::Params& p, const typename M::State& s) const {
-    if (IsStuckAt(device)) return;
+    if (!IsStuckAt(device)) Put<M>(device, s, M::Conductance(p, s));
+  }
+
+  // Writes a state and a conductance, whatever they are.
+  template <class M>
+  MT_HD void Put(int64_t device, const typename M::State& s, double g) const {
     StoreState<M>(s, StateSink{view_.state, device});
-    const double g = M::Conductance(p, s);
     if (view_.g.f32 != nullptr) {
       view_.g.f32[device] = static_cast<float>(g);
     } else {

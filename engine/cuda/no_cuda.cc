@@ -54,9 +54,9 @@ void ReadSimulated(const std::string&, const NonlinearRead&, const SimulatedRead
 
 void FindBadParams(const std::string&, const DeviceView&, int64_t*, void*) { Refuse("check_params"); }
 
-int64_t ProgramWorkspaceBytes() { Refuse("program"); }
+int64_t ProgramWorkspaceBytes(const TileShape&, const ProgramOptions&) { Refuse("program"); }
 void Program(const std::string&, const DeviceView&, const TileShape&, const double*, const uint8_t*,
-             const ProgramOptions&, const ProgramReport&, void*, void*) {
+             const ProgramOptions&, const ProgramReport&, double*, void*, void*) {
   Refuse("program");
 }
 
@@ -85,6 +85,11 @@ void ReadThroughWires(const std::string&, const NonlinearRead&, const Wires&, do
 void ReadThroughWiresGradient(const std::string&, const NonlinearRead&, const Wires&, const double*,
                               const WiredGradients&, double*, void*, void*) {
   Refuse("read_through_wires_gradient");
+}
+int64_t SimulatedReadWorkspaceBytes(const TileGrid&) { Refuse("read_simulated"); }
+void ReadSimulatedThroughWires(const std::string&, const NonlinearRead&, const Wires&, const SimulatedReadOptions&,
+                               double*, double*, void*, void*) {
+  Refuse("read_simulated");
 }
 
 template <class T>

@@ -4,6 +4,7 @@
 #include "engine/cuda/cell_writer.h"
 #include "engine/cuda/launch.h"
 #include "engine/cuda/program.h"
+#include "engine/cuda/program_wires.h"
 #include "engine/devices/models.h"
 #include "engine/program_checks.h"
 #include "engine/simulate_checks.h"
@@ -15,6 +16,8 @@ constexpr int kThreads = 128;
 // A train of pulses is handed on to the neighbours when it has this many runs of equal ones.
 constexpr int kRuns = 512;
 constexpr int kMostVoltages = 16;
+// Of the workspace: whether cells influence each other, or how many tiles have failed.
+constexpr int64_t kFlagBytes = 16;
 
 // `pulses` pulses of the same voltage, one after the other.
 struct Run {
@@ -42,14 +45,7 @@ struct FindInfluence {
     const auto p = devices.template ParamsAt<M>(device);
     bool holds = !M::UsesNoise(p);
     for (int k = 0; k < count; ++k) holds = holds && M::Holds(p, M::MakeDrive(p, volts[k], dt));
-    if (!devices.IsStuckAt(device)) {
-      const auto before = devices.template StateAt<M>(device);
-      const auto rest = M::MakeDrive(p, 0, dt);
-      auto s = before;
-      M::Advance(p, rest, s, M::Current(p, rest, s), 0);
-      holds = holds && AreSame(s, before);
-      holds = holds && devices.ConductanceAt(device) == devices.Stored(M::Conductance(p, s));
-    }
+    if (!devices.IsStuckAt(device)) holds = holds && IsSettled<M>(devices, device, p, dt);
     if (!holds) RaiseFlag(influence);
   }
 };
@@ -66,7 +62,11 @@ struct WriteCell {
     CellWriter<M> writer;
     writer.Begin(job, cell);
     const uint64_t samples = static_cast<uint64_t>(job.options.on_samples + job.options.off_samples);
-    for (uint64_t pulse = 0; !writer.done(); ++pulse) writer.Continue(job, pulse * samples);
+    uint64_t sample = 0;
+    for (writer.Decide(job); !writer.done(); writer.Decide(job)) {
+      writer.Pulse(job, writer.volts(), sample);
+      sample += samples;
+    }
   }
 };
 
@@ -112,8 +112,10 @@ struct WriteTile {
     shared->pulses = 0;
     shared->runs = 0;
     while (shared->runs < kRuns) {
-      const double v = shared->writer.Continue(job, static_cast<uint64_t>(sample + shared->pulses * samples));
+      shared->writer.Decide(job);
       if (shared->writer.done()) return;
+      const double v = shared->writer.volts();
+      shared->writer.Pulse(job, v, static_cast<uint64_t>(sample + shared->pulses * samples));
       if (shared->runs == 0 || shared->run[shared->runs - 1].v != v) shared->run[shared->runs++] = {v, 0};
       ++shared->run[shared->runs - 1].pulses;
       ++shared->pulses;
@@ -161,9 +163,10 @@ struct WriteTile {
 struct ConcludeCell {
   ProgramJob job;
   const uint8_t* selected;
+  const uint32_t* failures;  // of solutions; null: there were none
 
   MT_HD void operator()(int64_t cell) const {
-    if (selected[cell] == 0) return;
+    if (selected[cell] == 0 || (failures != nullptr && *failures != 0)) return;
     const double g = job.devices.ConductanceAt(cell), target = job.target[cell];
     const double difference = Abs(target - g), larger = Max(Abs(target), Abs(g));
     job.report.error[cell] = difference / larger;
@@ -185,11 +188,13 @@ FindInfluence<M> InfluenceOf(const DeviceColumns& devices, const ProgramOptions&
 
 }  // namespace
 
-int64_t ProgramWorkspaceBytes() { return sizeof(int); }
+int64_t ProgramWorkspaceBytes(const TileShape& shape, const ProgramOptions& options) {
+  return kFlagBytes + (IsSolved(options) ? WiredProgramBytes(shape) : 0);
+}
 
 void Program(const std::string& model, const DeviceView& devices, const TileShape& shape, const double* target,
-             const uint8_t* selected, const ProgramOptions& options, const ProgramReport& report, void* workspace,
-             void* stream) {
+             const uint8_t* selected, const ProgramOptions& options, const ProgramReport& report, double* residual,
+             void* workspace, void* stream) {
   const char* op = kProgramOp;
   WithModel(
       model,
@@ -199,8 +204,14 @@ void Program(const std::string& model, const DeviceView& devices, const TileShap
         CheckTileShape(devices, shape);
         CheckProgramOptions(options);
         CheckSharedParams<M>(op, devices);
-        if (IsSolved(options)) Invalid(op, "resistive wires and floating lines must be left to the CPU");
         const ProgramJob job{DeviceColumns(devices, kParamCount<M>), target, options, report};
+        if (IsSolved(options)) {
+          uint32_t* failures = static_cast<uint32_t*>(workspace);
+          double* memory = reinterpret_cast<double*>(static_cast<char*>(workspace) + kFlagBytes);
+          ProgramThroughWires(model, {job, shape, selected, residual, failures, memory}, stream);
+          ForEach(op, devices.size, ConcludeCell{job, selected, failures}, stream);
+          return;
+        }
         int* influence = static_cast<int*>(workspace);
         if (options.neighbours) {
           ForEach(op, 1, ClearFlag{influence}, stream);
@@ -210,7 +221,7 @@ void Program(const std::string& model, const DeviceView& devices, const TileShap
         }
         // Where there is influence these threads end at once, and where there is none the blocks above did.
         ForEach(op, devices.size, WriteCell<M>{job, selected, options.neighbours ? influence : nullptr}, stream);
-        ForEach(op, devices.size, ConcludeCell{job, selected}, stream);
+        ForEach(op, devices.size, ConcludeCell{job, selected, nullptr}, stream);
       },
       op);
 }

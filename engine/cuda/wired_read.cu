@@ -1,23 +1,16 @@
 #include <algorithm>
 
-#include "engine/column_checks.h"
-#include "engine/cuda/device_columns.h"
-#include "engine/cuda/newton_nodes.h"
-#include "engine/cuda/node_blocks.h"
 #include "engine/cuda/wired_read.h"
+#include "engine/cuda/wired_tiles.h"
 #include "engine/devices/models.h"
-#include "engine/nonlinear_read_checks.h"
 
 namespace memtorch::cuda {
 namespace {
 
-// A circuit is a tile under one input vector; circuits are numbered tile by tile. A launch takes some of them, each with
-// memory of its own, and what one kernel leaves there the next one finds.
+// Circuits are numbered tile by tile. A launch takes some of them, each with memory of its own, and what one kernel
+// leaves there the next one finds.
 struct Circuits {
-  TileGrid grid;
-  NodeLines lines;  // without devices
-  const double* v;
-  int64_t inputs;
+  WiredTiles tiles;
   int64_t first;   // circuit of this launch
   double* memory;  // [circuits of a launch, Doubles()]
 
@@ -28,52 +21,23 @@ struct Circuits {
     return kArrays * grid.tile_rows * grid.tile_cols + grid.tile_rows + grid.tile_cols;
   }
 
-  MT_HD int64_t tile(int64_t circuit) const { return circuit / inputs; }
-  MT_HD int64_t input(int64_t circuit) const { return circuit % inputs; }
-  MT_HD int64_t down(int64_t circuit) const { return tile(circuit) / grid.across(); }
-  MT_HD int64_t across(int64_t circuit) const { return tile(circuit) % grid.across(); }
-  // Lines of the tile that lie within the matrix.
-  MT_HD int64_t used_rows(int64_t circuit) const {
-    const int64_t left = grid.rows - down(circuit) * grid.tile_rows;
-    return left < grid.tile_rows ? left : grid.tile_rows;
-  }
-  MT_HD int64_t used_cols(int64_t circuit) const {
-    const int64_t left = grid.cols - across(circuit) * grid.tile_cols;
-    return left < grid.tile_cols ? left : grid.tile_cols;
-  }
-  // The currents of the first column of the tile within partial, or their gradient.
-  MT_HD int64_t PartialAt(int64_t circuit) const {
-    return (down(circuit) * inputs + input(circuit)) * grid.cols + across(circuit) * grid.tile_cols;
-  }
+  MT_HD int64_t tile(int64_t circuit) const { return circuit / tiles.inputs; }
+  MT_HD int64_t input(int64_t circuit) const { return circuit % tiles.inputs; }
 
-  MT_HD double* MemoryOf(int64_t circuit) const { return memory + (circuit - first) * Doubles(grid); }
+  MT_HD double* MemoryOf(int64_t circuit) const { return memory + (circuit - first) * Doubles(tiles.grid); }
   MT_HD NewtonArrays ArraysOf(int64_t circuit) const {
-    const int64_t size = lines.nodes();
+    const int64_t size = tiles.lines.nodes();
     double* own = MemoryOf(circuit);
     return NewtonArraysAt(own, own + size, own + 2 * size, size);
   }
-  MT_HD double* WordVolts(int64_t circuit) const { return MemoryOf(circuit) + kArrays * lines.nodes(); }
-  MT_HD double* BitVolts(int64_t circuit) const { return WordVolts(circuit) + lines.rows; }
+  MT_HD double* WordVolts(int64_t circuit) const { return MemoryOf(circuit) + kArrays * tiles.lines.nodes(); }
+  MT_HD double* BitVolts(int64_t circuit) const { return WordVolts(circuit) + tiles.lines.rows; }
 };
 
 // After SolveTile these arrays hold what devices do at the solution.
 MT_HD double* ShapesOf(const NewtonArrays& arrays) { return arrays.bring; }
 MT_HD double* CurrentsOf(const NewtonArrays& arrays) { return arrays.take; }
 MT_HD double* SlopesOf(const NewtonArrays& arrays) { return arrays.g; }
-
-template <class M>
-struct CurveOfTile {
-  const DeviceColumns& devices;
-  int64_t first;  // device of the tile
-
-  MT_HD void operator()(int64_t node, double v, double* current, double* slope) const {
-    const auto p = devices.template ParamsAt<M>(first + node);
-    const double g = devices.ConductanceAt(first + node);
-    *current = M::Shape(p, v) * g;
-    *slope = M::ShapeSlope(p, v) * g;
-  }
-  MT_HD double Shape(int64_t node, double v) const { return M::Shape(devices.template ParamsAt<M>(first + node), v); }
-};
 
 template <class M>
 struct SolveTile {
@@ -83,15 +47,12 @@ struct SolveTile {
   double* residual;
 
   MT_HD void operator()(const Block& block) const {
-    const int64_t circuit = circuits.first + block.index();
-    const NodeLines& lines = circuits.lines;
-    const CurveOfTile<M> curve{devices, circuits.tile(circuit) * lines.nodes()};
+    const int64_t circuit = circuits.first + block.index(), tile = circuits.tile(circuit);
+    const NodeLines& lines = circuits.tiles.lines;
+    const CurveOfTile<M> curve{devices, tile * lines.nodes()};
     const NewtonArrays arrays = circuits.ArraysOf(circuit);
     double* volts = circuits.WordVolts(circuit);
-    block.Each(static_cast<int>(lines.rows), [&](int i) {
-      const int64_t row = circuits.down(circuit) * lines.rows + i;
-      volts[i] = i < circuits.used_rows(circuit) ? circuits.v[row * circuits.inputs + circuits.input(circuit)] : 0;
-    });
+    circuits.tiles.LoadVolts(block, tile, circuits.input(circuit), volts);
     NewtonNodes<CurveOfTile<M>> newton(block, lines, curve, arrays);
     const double lacking = newton.Solve(volts, nullptr, {kWiredReadTolerance, false});
     block.Each(kNodeThreads, [&](int thread) {
@@ -102,12 +63,7 @@ struct SolveTile {
         ShapesOf(arrays)[k] = curve.Shape(k, across);
       }
     });
-    if (partial == nullptr) return;
-    block.Each(static_cast<int>(circuits.used_cols(circuit)), [&](int j) {
-      double sum = 0;
-      for (int64_t i = 0; i < lines.rows; ++i) sum += CurrentsOf(arrays)[i * lines.cols + j];
-      partial[circuits.PartialAt(circuit) + j] = sum;
-    });
+    if (partial != nullptr) circuits.tiles.Store(block, tile, circuits.input(circuit), CurrentsOf(arrays), partial);
   }
 };
 
@@ -138,13 +94,13 @@ struct SolveAdjoint {
   MT_HD void operator()(const Block& block) const {
     const int64_t circuit = circuits.first + block.index();
     const NewtonArrays arrays = circuits.ArraysOf(circuit);
-    NodeLines lines = circuits.lines;
+    NodeLines lines = circuits.tiles.lines;
     lines.g = SlopesOf(arrays);
     lines.stride = lines.cols;
     lines.bit_ratio = arrays.bit_ratio;
     lines.word_ratio = arrays.word_ratio;
-    const double* grad = partial_grad + circuits.PartialAt(circuit);
-    const int64_t used_cols = circuits.used_cols(circuit);
+    const int64_t tile = circuits.tile(circuit), used_cols = circuits.tiles.used_cols(tile);
+    const double* grad = partial_grad + circuits.tiles.PartialAt(tile, circuits.input(circuit));
     // Voltages within the bounds of a circuit.
     const double scale =
         Over<Largest>(block, used_cols, [&](int64_t j, Largest* largest) { largest->Add({Abs(grad[j])}); }).value;
@@ -170,7 +126,8 @@ struct SolveAdjoint {
   // bring.
   MT_HD void AddUp(const Block& block, int64_t circuit, const NodeLines& lines, const double* first,
                    const double* second) const {
-    const int64_t rows = lines.rows, cols = lines.cols;
+    const WiredTiles& tiles = circuits.tiles;
+    const int64_t rows = lines.rows, cols = lines.cols, tile = circuits.tile(circuit);
     const WordSums words = Over<WordSums>(block, rows, [&](int64_t i, WordSums* sums) {
       double drawn = 0, back = 0;
       for (int64_t j = cols - 1; j >= 0; --j) {
@@ -178,9 +135,9 @@ struct SolveAdjoint {
         back += second[i * cols + j];
         (j > 0 ? sums->segments : sums->source) -= drawn * back;
       }
-      const int64_t row = circuits.down(circuit) * rows + i;
-      if (i >= circuits.used_rows(circuit)) return;
-      by_v[(circuits.across(circuit) * circuits.grid.rows + row) * circuits.inputs + circuits.input(circuit)] = back;
+      const int64_t row = tiles.down(tile) * rows + i;
+      if (i >= tiles.used_rows(tile)) return;
+      by_v[(tiles.across(tile) * tiles.grid.rows + row) * tiles.inputs + circuits.input(circuit)] = back;
     });
     const BitSums bits = Over<BitSums>(block, cols, [&](int64_t j, BitSums* sums) {
       double brought = 0, back = 0;
@@ -207,8 +164,8 @@ struct AddToCells {
   double* by_g;
 
   MT_HD void operator()(int64_t cell) const {
-    const int64_t size = circuits.lines.nodes(), tile = cell / size, node = cell % size;
-    int64_t begin = tile * circuits.inputs, end = begin + circuits.inputs;
+    const int64_t size = circuits.tiles.lines.nodes(), tile = cell / size, node = cell % size;
+    int64_t begin = tile * circuits.tiles.inputs, end = begin + circuits.tiles.inputs;
     if (begin < circuits.first) begin = circuits.first;
     if (end > circuits.first + count) end = circuits.first + count;
     double sum = circuits.first == 0 ? 0 : by_g[cell];
@@ -253,15 +210,6 @@ int64_t LaunchSize(const TileGrid& grid, int64_t inputs) {
   return NodeBlocks(grid.tile_rows, grid.tile_cols, grid.tiles() * inputs, Circuits::kArrays + 2);
 }
 
-template <class M>
-void Check(const char* op, const NonlinearRead& read, const Wires& wires) {
-  CheckReadShape<M>(op, read);
-  CheckSharedParams<M>(op, read.devices);
-  CheckNodeCount(op, read.grid.tile_rows, read.grid.tile_cols);
-  CheckWires(op, wires);
-  if (wires.drive_both || wires.sense_both) Invalid(op, "wires must be driven and sensed at one end");
-}
-
 // Solves all circuits, some at a time: then(circuits, count) for each of these launches.
 template <class Then>
 void SolveTiles(const char* op, const std::string& model, const NonlinearRead& read, const Wires& wires,
@@ -270,14 +218,14 @@ void SolveTiles(const char* op, const std::string& model, const NonlinearRead& r
       model,
       [&](auto m) {
         using M = decltype(m);
-        Check<M>(op, read, wires);
+        CheckWiredTiles<M>(op, read, wires);
         const int64_t total = read.grid.tiles() * read.inputs;
         if (total == 0) return;
         const int64_t step = LaunchSize(read.grid, read.inputs);
         const DeviceColumns devices(read.devices, kParamCount<M>);
-        const NodeLines lines = NodeLinesOf(read.grid.tile_rows, read.grid.tile_cols, wires, {});
+        const WiredTiles tiles = WiredTilesOf(read, wires);
         for (int64_t first = 0; first < total; first += step) {
-          const Circuits circuits{read.grid, lines, read.v, read.inputs, first, memory};
+          const Circuits circuits{tiles, first, memory};
           const int64_t count = std::min(step, total - first);
           ForBlocks<kNodeThreads, kNodeBlocks>(op, count, BlockLinesBytes(kNodeThreads),
                                                SolveTile<M>{circuits, devices, partial, residual}, stream);

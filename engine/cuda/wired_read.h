@@ -8,6 +8,8 @@
 #ifndef MEMTORCH_ENGINE_CUDA_WIRED_READ_H_
 #define MEMTORCH_ENGINE_CUDA_WIRED_READ_H_
 
+#include <string>
+
 #include "engine/wired_read.h"
 
 namespace memtorch::cuda {
@@ -24,6 +26,14 @@ void ReadThroughWires(const std::string& model, const NonlinearRead& read, const
 void ReadThroughWiresGradient(const std::string& model, const NonlinearRead& read, const Wires& wires,
                               const double* partial_grad, const WiredGradients& gradients, double* residual,
                               void* workspace, void* stream);
+
+// A block of threads takes one tile after another, all input vectors of each; residual [tiles]. Devices move as on the CPU
+// up to the rounding of the solutions. The workspace holds them until all circuits are solved; where one is not, all
+// devices stay as they were, and partial is not to be used.
+int64_t SimulatedReadWorkspaceBytes(const TileGrid& grid);
+void ReadSimulatedThroughWires(const std::string& model, const NonlinearRead& read, const Wires& wires,
+                               const SimulatedReadOptions& options, double* partial, double* residual, void* workspace,
+                               void* stream);
 
 }  // namespace memtorch::cuda
 

@@ -187,12 +187,12 @@ class ProgramOptions:
     @first_device.setter
     def first_device(self, arg: int, /) -> None: ...
 
-def program(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')]], g: Annotated[NDArray | Tensor, dict(order='C')], shape: tuple[int, int, int], target: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', writable=False)], selected: Annotated[NDArray[numpy.bool_] | Tensor, dict(order='C', writable=False)], pulses: Annotated[NDArray[numpy.int64] | Tensor, dict(order='C')], error: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')], outcome: Annotated[NDArray[numpy.uint8] | Tensor, dict(order='C')], forced: Annotated[NDArray[numpy.int64] | Tensor, dict(order='C')], options: ProgramOptions, stuck: Annotated[NDArray | Tensor, dict(order='C')] | None = None, workspace: Annotated[NDArray[numpy.uint8] | Tensor, dict(order='C')] | None = None) -> None:
+def program(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')]], g: Annotated[NDArray | Tensor, dict(order='C')], shape: tuple[int, int, int], target: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', writable=False)], selected: Annotated[NDArray[numpy.bool_] | Tensor, dict(order='C', writable=False)], pulses: Annotated[NDArray[numpy.int64] | Tensor, dict(order='C')], error: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')], outcome: Annotated[NDArray[numpy.uint8] | Tensor, dict(order='C')], forced: Annotated[NDArray[numpy.int64] | Tensor, dict(order='C')], options: ProgramOptions, stuck: Annotated[NDArray | Tensor, dict(order='C')] | None = None, residual: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')] | None = None, workspace: Annotated[NDArray[numpy.uint8] | Tensor, dict(order='C')] | None = None) -> None:
     """
-    Programs the selected [size] devices, cells of tiles of shape (tiles, rows, columns), to target [size], siemens, by pulses. Of the report [size] the selected are written; outcome: 1 converged, 2 pulse limit, 3 timeout, 4 faulty, 5 disturbed. A GPU needs a workspace, and solves no voltages.
+    Programs the selected [size] devices, cells of tiles of shape (tiles, rows, columns), to target [size], siemens, by pulses. Of the report [size] the selected are written; outcome: 1 converged, 2 pulse limit, 3 timeout, 4 faulty, 5 disturbed. A GPU needs a workspace; where it solves voltages it tells by the residual [tiles] what it has not solved, and nothing has changed then.
     """
 
-def program_workspace() -> int:
+def program_workspace(shape: tuple[int, int, int], options: ProgramOptions) -> int:
     """Bytes of the workspace that program needs on a GPU."""
 
 def read_shape(model: str, params: list, v: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', writable=False)], shape: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')], slope: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')] | None = None) -> None:
@@ -223,10 +223,13 @@ def wired_read_workspace(grid: Sequence[int], inputs: int) -> int:
     Bytes of the workspace that read_through_wires and its derivative need on a GPU.
     """
 
-def read_simulated(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')]], g: Annotated[NDArray | Tensor, dict(order='C')], dt: float, grid: Sequence[int], v: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', writable=False)], partial: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')], seed: int = 0, wires: Sequence[float] = [], stuck: Annotated[NDArray | Tensor, dict(order='C')] | None = None) -> None:
+def read_simulated(model: str, params: list, state: Sequence[Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')]], g: Annotated[NDArray | Tensor, dict(order='C')], dt: float, grid: Sequence[int], v: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C', writable=False)], partial: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')], seed: int = 0, wires: Sequence[float] = [], stuck: Annotated[NDArray | Tensor, dict(order='C')] | None = None, residual: Annotated[NDArray[numpy.float64] | Tensor, dict(order='C')] | None = None, workspace: Annotated[NDArray[numpy.uint8] | Tensor, dict(order='C')] | None = None) -> None:
     """
-    Currents of tiles whose devices make one step of dt for each input vector, one after the other; through resistive wires, ohm, if these are given.
+    Currents of tiles whose devices make one step of dt for each input vector, one after the other; through resistive wires, ohm, if these are given. A GPU then needs a workspace, and tells by the residual [tiles] what it has not solved; no device has moved then.
     """
+
+def simulated_read_workspace(grid: Sequence[int]) -> int:
+    """Bytes of the workspace that read_simulated needs on a GPU with wires."""
 
 def run_product_kernel(repeats: int, single: bool) -> int:
     """

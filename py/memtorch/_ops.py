@@ -10,6 +10,7 @@ kinds make the round trip through the CPU; results come back on the input's devi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,7 @@ __all__ = [
     "row_tiles",
     "scatter_tiles",
     "scatter_tiles_",
+    "solve_there",
     "tile_ends",
     "tiled_product",
     "workspace",
@@ -106,6 +108,33 @@ def _floats(x: Tensor) -> Tensor:
 def workspace(size: int, like: Tensor) -> Tensor:
     """Scratch memory for the engine on the device of ``like``: from torch's allocator, free again on its stream."""
     return torch.empty(size, dtype=torch.uint8, device=like.device)
+
+
+# What Kirchhoff's law may lack, in parts of the largest device current (engine/wired_read.h, engine/program.h).
+_LACKING = 1e-10
+
+
+def solve_there(
+    op: str, solve: Callable[..., None], like: Tensor, count: int, size: int, *args: Any, **kwargs: Any
+) -> None:
+    """Calls a function of the engine that solves circuits on a GPU, and waits to look whether it has solved them.
+
+    Args:
+        op: What errors name.
+        solve: The function; it takes a ``residual`` [count] and a ``workspace`` beside its arguments.
+        like: A tensor on the GPU.
+        count: Number of residuals.
+        size: Bytes of the workspace.
+        *args: Arguments of the function.
+        **kwargs: Likewise.
+
+    Raises:
+        RuntimeError: A circuit is not solved to 1e-10 of its largest device current.
+    """
+    residual = torch.empty(count, dtype=torch.float64, device=like.device)
+    solve(*args, residual=residual, workspace=workspace(size, like), **kwargs)
+    if not bool((residual <= _LACKING).all()):
+        raise RuntimeError(f"[{op}] residual ({residual.max().item():g}) must be at most {_LACKING:g}")
 
 
 # ---- Quantization ---------------------------------------------------------------------------------------------------

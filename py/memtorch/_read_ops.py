@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from memtorch import _engine
-from memtorch._ops import engine_threads, on_gpu, placed, workspace
+from memtorch._ops import engine_threads, on_gpu, placed, solve_there
 
 __all__ = ["read_nonlinear", "read_shape", "read_through_wires", "solve_curves"]
 
@@ -28,10 +28,6 @@ __all__ = ["read_nonlinear", "read_shape", "read_through_wires", "solve_curves"]
 def _columns(params: list[Tensor], device: torch.device) -> list[Any]:
     """Parameters as the engine takes them: one element is a number that all devices share."""
     return [p.item() if p.numel() == 1 else placed(p).to(device).view(-1) for p in params]
-
-
-# What Kirchhoff's law may lack in a read through wires, in parts of the largest device current (engine/wired_read.h).
-_WIRED_TOLERANCE = 1e-10
 
 
 def _wired_arguments(
@@ -52,13 +48,8 @@ def _read_wired(read: Callable[..., None], grid: list[int], volts: Tensor, *argu
         read(*arguments)
         return
     inputs = volts.shape[1]
-    tiles = -(-grid[0] // grid[2]) * -(-grid[1] // grid[3])
-    residual = volts.new_empty(tiles * inputs)
-    read(*arguments, residual=residual, workspace=workspace(_engine.wired_read_workspace(grid, inputs), volts))
-    if not bool((residual <= _WIRED_TOLERANCE).all()):
-        raise RuntimeError(
-            f"[read_through_wires] residual ({residual.max().item():g}) must be at most {_WIRED_TOLERANCE:g}"
-        )
+    circuits = -(-grid[0] // grid[2]) * -(-grid[1] // grid[3]) * inputs
+    solve_there("read_through_wires", read, volts, circuits, _engine.wired_read_workspace(grid, inputs), *arguments)
 
 
 def _volts(v: Tensor) -> Tensor:

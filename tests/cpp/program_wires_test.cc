@@ -16,51 +16,19 @@
 namespace memtorch {
 namespace {
 
+using testing::Circuits;
 using testing::Columns;
 using testing::ErrorOf;
+using testing::ExpectNear;
 using testing::Report;
 using testing::SameDevices;
 using testing::SameReports;
+using testing::SetThirds;
 using testing::SlowProgram;
 using testing::SpreadDevices;
 using testing::Suitable;
 using testing::Targets;
 using testing::Varieties;
-
-void SetThirds(ProgramOptions& o) {
-  o.unselected_word = 1.0 / 3;
-  o.unselected_bit = 2.0 / 3;
-}
-
-// The circuits whose voltages are solved, for devices of some r ohm.
-std::vector<void (*)(ProgramOptions&, double)> Circuits() {
-  return {
-      [](ProgramOptions& o, double) { o.floating = true; },
-      [](ProgramOptions& o, double r) { o.wires = {0.01 * r, 0.02 * r, 0.1 * r, 0.05 * r}; },
-      [](ProgramOptions& o, double r) {
-        SetThirds(o);
-        o.wires = {0.01 * r, 0, 0, 0.03 * r};
-      },
-      [](ProgramOptions& o, double r) {
-        o.floating = true;
-        o.wires = {0, 0.01 * r, 0.02 * r, 0};
-      },
-      [](ProgramOptions& o, double r) { o.wires = {10 * r, 10 * r, 50 * r, 1000 * r}; },  // little is left of a pulse
-  };
-}
-
-// Equal up to a part of the largest value of each column.
-template <class M>
-void ExpectNear(const Columns<M>& a, const Columns<M>& b, double part) {
-  const auto compare = [part](const auto& x, const auto& y) {
-    double largest = 0;
-    for (const auto value : x) largest = std::fmax(largest, std::fabs(static_cast<double>(value)));
-    for (size_t k = 0; k < x.size(); ++k) EXPECT_NEAR(x[k], y[k], part * largest);
-  };
-  for (size_t i = 0; i < a.state.size(); ++i) compare(a.state[i], b.state[i]);
-  compare(a.g32, b.g32);
-  compare(a.g64, b.g64);
-}
 
 template <class M>
 class ProgramWiresTest : public ::testing::Test {

@@ -19,6 +19,7 @@ namespace memtorch {
 namespace {
 
 using testing::Columns;
+using testing::ExpectNear;
 using testing::RandomVoltages;
 using testing::SameBits;
 using testing::SameDevices;
@@ -130,14 +131,6 @@ class WiredReadTest : public ::testing::Test {
     }
     return partial;
   }
-
-  // To within a part of the largest value.
-  static void ExpectNear(const std::vector<double>& got, const std::vector<double>& want, double tolerance) {
-    ASSERT_EQ(got.size(), want.size());
-    double scale = 0;
-    for (const double x : want) scale = std::max(scale, std::abs(x));
-    for (size_t i = 0; i < want.size(); ++i) ASSERT_NEAR(got[i], want[i], tolerance * scale) << "element " << i;
-  }
 };
 TYPED_TEST_SUITE(WiredReadTest, testing::ModelTypes, testing::ModelNames);
 
@@ -170,7 +163,7 @@ TYPED_TEST(WiredReadTest, EqualsDenseNewtonForAnyTilesAndWires) {
         const auto v = RandomVoltages(grid.rows * inputs, this->Volts(), 3);
         std::vector<double> partial(grid.down() * inputs * grid.cols, NAN);
         ReadThroughWires(M::kName, {devices.View(), grid, v.data(), inputs}, wires, partial.data());
-        this->ExpectNear(partial, this->SlowRead(devices, grid, wires, v, inputs), kSolved);
+        ExpectNear(partial, this->SlowRead(devices, grid, wires, v, inputs), kSolved);
       }
     }
   }
@@ -186,7 +179,7 @@ TYPED_TEST(WiredReadTest, IdealWiresAreTheReadWithoutThem) {
   const NonlinearRead read{devices.View(), grid, v.data(), inputs};
   ReadNonlinear(M::kName, read, ideal.data());
   ReadThroughWires(M::kName, read, {0, 0, 0, 0}, partial.data());
-  this->ExpectNear(partial, ideal, kSolved);
+  ExpectNear(partial, ideal, kSolved);
 }
 
 TYPED_TEST(WiredReadTest, GradientsEqualDifferences) {
@@ -221,9 +214,9 @@ TYPED_TEST(WiredReadTest, GradientsEqualDifferences) {
     for (double& x : devices.g64) by_g.push_back(by(&x, 1e-4 * x));
     for (double* x : {&wires.word, &wires.bit, &wires.source, &wires.load}) by_wires.push_back(by(x, 1e-4));
     // What is promised of gradients; the differences themselves are good to 1e-8.
-    this->ExpectNear(v_grad, by_v, 1e-6);
-    this->ExpectNear(g_grad, by_g, 1e-6);
-    this->ExpectNear(wires_grad, by_wires, 1e-6);
+    ExpectNear(v_grad, by_v, 1e-6);
+    ExpectNear(g_grad, by_g, 1e-6);
+    ExpectNear(wires_grad, by_wires, 1e-6);
   }
 }
 
@@ -238,8 +231,8 @@ TYPED_TEST(WiredReadTest, GradientsOfIdealWiresAreThoseOfTheReadWithoutThem) {
   std::vector<double> v_grad(v.size()), g_grad(grid.cells()), v_ideal(v.size()), g_ideal(grid.cells());
   ReadNonlinearGradient(M::kName, read, upstream.data(), v_ideal.data(), g_ideal.data());
   ReadThroughWiresGradient(M::kName, read, {0, 0, 0, 0}, upstream.data(), {v_grad.data(), g_grad.data()});
-  this->ExpectNear(v_grad, v_ideal, kSolved);
-  this->ExpectNear(g_grad, g_ideal, kSolved);
+  ExpectNear(v_grad, v_ideal, kSolved);
+  ExpectNear(g_grad, g_ideal, kSolved);
 }
 
 TYPED_TEST(WiredReadTest, SimulatedDevicesMoveAtTheirOwnVoltages) {
@@ -258,8 +251,8 @@ TYPED_TEST(WiredReadTest, SimulatedDevicesMoveAtTheirOwnVoltages) {
       const NonlinearRead read{fast.View(), grid, v.data(), inputs};
       ReadSimulatedThroughWires(M::kName, read, kWires[0], {M::kTimeStep, 11}, partial.data());
       // A voltage that is off by its 1e-10 moves a state that runs through its whole range in a step by more than that.
-      this->ExpectNear(partial, want, 1e-6);
-      for (size_t i = 0; i < slow.state.size(); ++i) this->ExpectNear(fast.state[i], slow.state[i], 1e-6);
+      ExpectNear(partial, want, 1e-6);
+      for (size_t i = 0; i < slow.state.size(); ++i) ExpectNear(fast.state[i], slow.state[i], 1e-6);
       for (int64_t cell = 0; cell < slow.n; ++cell) {
         if (slow.stuck.empty() || slow.stuck[cell] == 0) {
           const double g = M::Conductance(fast.ParamsOf(cell), fast.StateOf(cell));
@@ -284,8 +277,8 @@ TYPED_TEST(WiredReadTest, SimulatedReadsOfIdealWiresMoveDevicesAlike) {
   const NonlinearRead read{wired.View(), grid, v.data(), inputs};
   ReadSimulatedThroughWires(M::kName, read, {0, 0, 0, 0}, {M::kTimeStep, 0}, partial.data());
   // As above.
-  this->ExpectNear(partial, want, 1e-6);
-  for (size_t i = 0; i < ideal.state.size(); ++i) this->ExpectNear(wired.state[i], ideal.state[i], 1e-6);
+  ExpectNear(partial, want, 1e-6);
+  for (size_t i = 0; i < ideal.state.size(); ++i) ExpectNear(wired.state[i], ideal.state[i], 1e-6);
 }
 
 TYPED_TEST(WiredReadTest, AnyNumberOfThreadsGivesTheSameBits) {

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from gpu_scenarios import columns, patched, spread
 from torch import nn
 
 import memtorch
-from memtorch.bh.crossbar import Crossbar
-from memtorch.bh.memristor import VTEAM
+from memtorch.bh import simulate_matmul
+from memtorch.bh.crossbar import Crossbar, naive_program
+from memtorch.bh.memristor import VTEAM, LinearIonDrift, Stanford_PKU
 from memtorch.mn.Module import patch_model
 
 __all__ = ["CHECKS"]
@@ -168,6 +170,38 @@ def models_are_patched_where_they_are(device: torch.device) -> list[str]:
     model = patch_model(nn.Sequential(nn.Linear(40, 30), nn.Conv2d(3, 4, 2)).to(device), VTEAM, {}, verbose=False)
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     return [f"{name} is on {tensor.device}" for name, tensor in tensors.items() if tensor.device.type != device.type]
+
+
+@check
+def circuits_that_are_not_solved_move_no_device(device: torch.device) -> list[str]:
+    # Wires of 1e6 ohm leave rounding above the tolerance between devices of 1 ohm, those of the second tile.
+    pulsed = Crossbar(LinearIonDrift, {"r_on": 1.0, "r_off": 1e5}, (6, 10), (5, 6)).to(device)
+    start = torch.full((6, 10), 2e-5)
+    start[:, 5:].uniform_(0.1, 1)
+    pulsed.write_conductance_matrix(start.to(device))
+    options = {"pos_voltage_level": 5.0, "failure_iteration_threshold": 3, "line_resistance": 1e6}
+    # For the second vector the first guess is a current 1e20 times what the wires let through.
+    read = Crossbar(Stanford_PKU, {}, (5, 7), (3, 2)).to(device)
+    read.write_conductance_matrix(spread(Stanford_PKU, (5, 7)).to(device))
+    v = torch.tensor([0.5, 12.0], dtype=torch.float64, device=device)[:, None].expand(2, 7)
+    calls: dict[str, tuple[Crossbar, Callable[[], Any]]] = {
+        "pulses": (
+            pulsed,
+            lambda: pulsed.write_conductance_matrix(torch.full((6, 10), 0.5), False, naive_program, options),
+        ),
+        "a simulated read": (read, lambda: simulate_matmul(v, read, nl=False, line_resistance=2.0)),
+    }
+    lines = []
+    for name, (crossbar, call) in calls.items():
+        before = {key: column.clone() for key, column in columns(crossbar.devices).items()}
+        try:
+            call()
+            lines.append(f"{name}: no error")
+        except RuntimeError as error:
+            if "residual" not in str(error):
+                raise
+        lines += differing(columns(crossbar.devices), before)
+    return lines
 
 
 @check

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.distributions import LogNormal, Uniform
 
 import memtorch
-from memtorch.bh import quant_methods
+from memtorch.bh import quant_methods, simulate_matmul
 from memtorch.bh.crossbar import Crossbar, Scheme, naive_program
 from memtorch.bh.memristor import VTEAM, Data_Driven, Data_Driven2021, LinearIonDrift, Stanford_PKU
 from memtorch.bh.nonideality import NonIdeality, apply_nonidealities
@@ -225,6 +225,26 @@ def devices_that_are_programmed(device: torch.device) -> Results:
     return columns(crossbar.devices) | {"pulses": report.pulses, "outcome": report.outcome}
 
 
+# Voltages come from solutions to 1e-12 of the largest current, which can be some 1e3 of a voltage's own part in it;
+# float32 conductances may round to neighbours, 6e-8 apart, and then do for some pulses.
+@scenario(1e-6)
+def devices_that_are_programmed_through_wires(device: torch.device) -> Results:
+    found: Results = {}
+    circuits: dict[str, dict[str, Any]] = {
+        "resistive": {"source_resistance": (0.05, 0.07), "line_resistance": (0.02, 0.03)},
+        "floating": {"bias_scheme": "floating"},
+    }
+    for name, circuit in circuits.items():
+        crossbar = Crossbar(VTEAM, {}, (5, 4), (3, 3)).to(device)
+        options = {**VTEAM.programming_params, "timeout": 1e9, **circuit}
+        crossbar.write_conductance_matrix(spread(VTEAM, (5, 4)).to(device), False, naive_program, options)
+        report = crossbar.programming_report
+        assert report is not None
+        found |= columns(crossbar.devices, f"{name} ")
+        found |= {f"{name} pulses": report.pulses, f"{name} outcome": report.outcome}
+    return found
+
+
 # ---- Numbers --------------------------------------------------------------------------------------------------------
 
 
@@ -263,6 +283,21 @@ def reads_through_wires(device: torch.device) -> Results:
     currents = crossbar.read(v, source_resistance=20.0, line_resistance=2.0)
     (gradient,) = torch.autograd.grad(currents.square().sum(), v)
     return {"currents": currents, "gradient": gradient}
+
+
+# A voltage that is off by the 1e-10 of a solution moves a state that runs through its range in a step by more.
+@scenario(1e-6)
+def simulated_reads_through_wires(device: torch.device) -> Results:
+    found: Results = {}
+    for model, swing in SWING.items():
+        crossbar = Crossbar(model, {}, (9, 20), (8, 8)).to(device)
+        crossbar.write_conductance_matrix(spread(model, (9, 20)).to(device))
+        v = swing * torch.rand(4, 20, dtype=torch.float64)
+        found[f"{model.__name__} currents"] = simulate_matmul(
+            v.to(device), crossbar, nl=False, source_resistance=5.0, line_resistance=0.5
+        )
+        found |= columns(crossbar.devices, f"{model.__name__} ")
+    return found
 
 
 @scenario(SUMS)

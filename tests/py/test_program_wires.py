@@ -14,7 +14,7 @@ from python_models import PythonDrift, PythonVTEAM
 from reference import program as reference
 
 import memtorch
-from memtorch import InvalidArgument
+from memtorch import InvalidArgument, _engine
 from memtorch.bh import Crossbar, Scheme, init_crossbar, naive_program
 from memtorch.bh.crossbar._programming import Outcome
 from memtorch.bh.crossbar._wires import Wires
@@ -347,11 +347,12 @@ def test_plain_arrays_of_objects_are_restored_too(monkeypatch):
     devices = np.empty((2, 2), dtype=object)
     for index in np.ndindex(2, 2):
         devices[index] = Leaky()
-    solver, calls = memtorch._engine.GridSolver, []
+    solver, calls = _engine.GridSolver, []
 
     class Failing:
         def __init__(self, *args):
             self.solver = solver(*args)
+            self.nodes_workspace = self.solver.nodes_workspace
 
         def solve_nodes(self, *args, **kwargs):
             calls.append(1)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -331,7 +332,7 @@ class DeviceArray(DeviceIndexing, DeviceRows):
 
     def program(
         self,
-        shape: tuple[int, ...],
+        shape: tuple[int, int, int],
         targets: _Column,
         selected: _Column,
         report: list[_Column],
@@ -351,6 +352,7 @@ class DeviceArray(DeviceIndexing, DeviceRows):
 
         Raises:
             InvalidArgument: A target out of the range of its device, or a bad option.
+            RuntimeError: The circuit of a tile was not solved; nothing has changed then.
         """
         options = _engine.ProgramOptions()
         for name, value in vars(pulses).items():
@@ -358,16 +360,16 @@ class DeviceArray(DeviceIndexing, DeviceRows):
         options.first_device = 0 if rows is None else rows.start
         self.sync()
         with self._drawing() as options.seed:
-            if options.floating or any(options.wires) or not _ops.on_gpu(self.buffer("g")):
-                self._call(_engine.program, shape, targets, selected, *report, options, rows=rows, host=True)
-            else:
+            if _ops.on_gpu(self.buffer("g")):
                 self._program_there(shape, targets, selected, report, options, rows)
+            else:
+                self._call(_engine.program, shape, targets, selected, *report, options, rows=rows)
         if self.finite_states is not None:
             self.settle(options.first_device + selected.nonzero()[0])
 
     def _program_there(
         self,
-        shape: tuple[int, ...],
+        shape: tuple[int, int, int],
         targets: _Column,
         selected: _Column,
         report: list[_Column],
@@ -378,8 +380,12 @@ class DeviceArray(DeviceIndexing, DeviceRows):
         g = self.buffer("g")
         columns = [torch.from_numpy(column).to(g.device) for column in (targets, selected, *report)]
         self._check_targets(columns[0], columns[1], rows)
-        scratch = _ops.workspace(_engine.program_workspace(), g)
-        self._call(_engine.program, shape, *columns, options, rows=rows, workspace=scratch)
+        scratch = _engine.program_workspace(shape, options)
+        if options.floating or any(options.wires):
+            program = partial(_ops.solve_there, "program", _engine.program, g, shape[0], scratch)
+            self._call(program, shape, *columns, options, rows=rows)
+        else:
+            self._call(_engine.program, shape, *columns, options, rows=rows, workspace=_ops.workspace(scratch, g))
         for column, written in zip(report, columns[2:], strict=True):
             np.copyto(column, written.cpu().numpy())
 
@@ -410,13 +416,18 @@ class DeviceArray(DeviceIndexing, DeviceRows):
             InvalidArgument: Voltages that are not finite, or so large that a current would not be.
             RuntimeError: The circuit of a tile was not solved; no device has moved then.
         """
-        host = wires is not None or not _ops.on_gpu(self.buffer("g"))
-        device = torch.device("cpu") if host else self.buffer("g").device
-        partial = torch.empty((-(-rows // self._shape[-2]), v.shape[0], columns), dtype=torch.float64, device=device)
+        g = self.buffer("g")
+        there = _ops.on_gpu(g)
+        device = g.device if there else torch.device("cpu")
+        down, across = -(-rows // self._shape[-2]), -(-columns // self._shape[-1])
+        currents = torch.empty((down, v.shape[0], columns), dtype=torch.float64, device=device)
         volts = v.detach().to(device, torch.float64).t().contiguous()
         self.sync()
         grid = [rows, columns, *self._shape[-2:]]
+        read: Callable[..., None] = _engine.read_simulated
+        if there and wires:
+            scratch = _engine.simulated_read_workspace(grid)
+            read = partial(_ops.solve_there, "read_simulated", read, g, down * across, scratch)
         with self._drawing() as seed:
-            settings = (self.time_series_resolution, grid, volts, partial, seed, wires or [])
-            self._call(_engine.read_simulated, *settings, host=host)
-        return partial
+            self._call(read, self.time_series_resolution, grid, volts, currents, seed, wires or [])
+        return currents

@@ -111,9 +111,9 @@ class EngineColumns(DeviceLimits):
         check_place(op, "voltage_signal", signal, g.device)
         return signal.to(g.device)
 
-    def _stuck_beside(self, rows: slice | None, host: bool = False) -> Any:
+    def _stuck_beside(self, rows: slice | None) -> Any:
         """``stuck`` likewise; None if no device is."""
-        return None if self.stuck is None else self._flat("stuck", rows, host)
+        return None if self.stuck is None else self._flat("stuck", rows)
 
     def _stored(self, states: list[Any], g: Any, rows: slice | None) -> None:
         """Ends a write into what ``_engine_columns`` gave: torch counts it, and copies go back."""
@@ -127,16 +127,11 @@ class EngineColumns(DeviceLimits):
             column.view(-1)[part] = torch.from_numpy(g).to(column.device)
         self._state_mark = self._mark()
 
-    def _call(
-        self, function: Callable[..., None], *args: Any, rows: slice | None = None, host: bool = False, **kwargs: Any
-    ) -> None:
-        """One engine call that writes state and g of all devices, or of some rows, that are not stuck.
-
-        ``host``: of a function that the engine has for the CPU alone.
-        """
-        params, states, g = self._engine_columns(rows, host=host)
+    def _call(self, function: Callable[..., None], *args: Any, rows: slice | None = None, **kwargs: Any) -> None:
+        """One engine call that writes state and g of all devices, or of some rows, that are not stuck."""
+        params, states, g = self._engine_columns(rows)
         if self.stuck is not None:
-            kwargs["stuck"] = self._stuck_beside(rows, host)
+            kwargs["stuck"] = self._stuck_beside(rows)
         _ops.engine_threads()
         function(self.table.name, params, states, g, *args, **kwargs)
         self._stored(states, g, rows)

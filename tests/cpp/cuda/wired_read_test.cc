@@ -4,7 +4,6 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -22,6 +21,7 @@ namespace {
 
 using testing::Columns;
 using testing::ErrorOf;
+using testing::ExpectNear;
 using testing::GpuColumns;
 using testing::OnGpu;
 
@@ -91,17 +91,6 @@ struct Reading {
     return found;
   }
 };
-
-double LargestOf(const std::vector<double>& values) {
-  double largest = 0;
-  for (const double value : values) largest = std::max(largest, std::abs(value));
-  return largest;
-}
-
-void ExpectNear(const std::vector<double>& found, const std::vector<double>& expected, double part) {
-  ASSERT_EQ(found.size(), expected.size());
-  for (size_t k = 0; k < found.size(); ++k) EXPECT_NEAR(found[k], expected[k], part * LargestOf(expected)) << k;
-}
 
 // Both meet Kirchhoff's law to 1e-10 of the largest current, which adds up over the rows; 1e-8 is what is promised.
 constexpr double kPromised = 1e-8;

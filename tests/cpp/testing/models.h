@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
 #include <random>
 #include <string>
@@ -171,6 +172,23 @@ template <class M>
   }
   const auto same = SameBits(a.g32, b.g32);
   return same ? SameBits(a.g64, b.g64) : same;
+}
+
+// Equal up to a part of the largest value.
+template <class T>
+void ExpectNear(const std::vector<T>& got, const std::vector<T>& want, double part) {
+  ASSERT_EQ(got.size(), want.size());
+  double largest = 0;
+  for (const T value : want) largest = std::fmax(largest, std::fabs(static_cast<double>(value)));
+  for (size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(got[i], want[i], part * largest) << "value " << i;
+}
+
+// The same of each column.
+template <class M>
+void ExpectNear(const Columns<M>& got, const Columns<M>& want, double part) {
+  for (size_t i = 0; i < want.state.size(); ++i) ExpectNear(got.state[i], want.state[i], part);
+  ExpectNear(got.g32, want.g32, part);
+  ExpectNear(got.g64, want.g64, part);
 }
 
 // n voltages in [-amplitude, amplitude], some exactly 0; a slow random walk, so that devices cross their whole range.

@@ -197,6 +197,28 @@ std::vector<ProgramOptions> Varieties() {
   return {quiet, strong, raised, slow, alone, lasting, thirds, quiet_thirds};
 }
 
+inline void SetThirds(ProgramOptions& o) {
+  o.unselected_word = 1.0 / 3;
+  o.unselected_bit = 2.0 / 3;
+}
+
+// The circuits whose voltages are solved, for devices of some r ohm.
+inline std::vector<void (*)(ProgramOptions&, double)> Circuits() {
+  return {
+      [](ProgramOptions& o, double) { o.floating = true; },
+      [](ProgramOptions& o, double r) { o.wires = {0.01 * r, 0.02 * r, 0.1 * r, 0.05 * r}; },
+      [](ProgramOptions& o, double r) {
+        SetThirds(o);
+        o.wires = {0.01 * r, 0, 0, 0.03 * r};
+      },
+      [](ProgramOptions& o, double r) {
+        o.floating = true;
+        o.wires = {0, 0.01 * r, 0.02 * r, 0};
+      },
+      [](ProgramOptions& o, double r) { o.wires = {10 * r, 10 * r, 50 * r, 1000 * r}; },  // little is left of a pulse
+  };
+}
+
 template <class M>
 std::vector<double> Targets(const Columns<M>& devices, double power = 1) {
   std::vector<double> target(devices.n);
