@@ -31,6 +31,15 @@ struct NodeLines {
   MT_HD double Load(int64_t j) const { return bit_open != nullptr && bit_open[j] ? 0 : load; }
   MT_HD double Top(int64_t j) const { return sense_both ? Load(j) : 0; }
   MT_HD int64_t nodes() const { return rows * cols; }
+  // With devices [rows, cols] without gaps, and room for ratios.
+  MT_HD NodeLines With(const double* devices, double* bit_ratios, double* word_ratios) const {
+    NodeLines lines = *this;
+    lines.g = devices;
+    lines.stride = cols;
+    lines.bit_ratio = bit_ratios;
+    lines.word_ratio = word_ratios;
+    return lines;
+  }
   MT_HD int64_t Turned(int64_t i, int64_t j) const { return (cols - 1 - j) * rows + i; }
 };
 

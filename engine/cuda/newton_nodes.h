@@ -28,7 +28,7 @@ class NewtonNodes {
   // Of `circuit`, its devices and ratios are those of `arrays`.
   MT_HD NewtonNodes(const Block& block, const NodeLines& circuit, const Curve& curve, const NewtonArrays& arrays)
       : block_(block),
-        lines_(WithDevices(circuit, arrays)),
+        lines_(circuit.With(arrays.g, arrays.bit_ratio, arrays.word_ratio)),
         curve_(curve),
         arrays_(arrays),
         linear_(block, lines_, arrays.linear) {}
@@ -74,15 +74,6 @@ class NewtonNodes {
   static constexpr int kEvaluations = 30;  // of a step: whole, then halved
   // How far a step solves its linear circuit: see engine/grid/nodes.cc.
   static constexpr double kPart = 0.5, kFirstPart = 1e-2, kLastPart = 0.5;
-
-  MT_HD static NodeLines WithDevices(const NodeLines& circuit, const NewtonArrays& arrays) {
-    NodeLines lines = circuit;
-    lines.g = arrays.g;
-    lines.stride = lines.cols;
-    lines.bit_ratio = arrays.bit_ratio;
-    lines.word_ratio = arrays.word_ratio;
-    return lines;
-  }
 
   // body(node), spread over the threads.
   template <class Body>

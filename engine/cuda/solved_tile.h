@@ -47,7 +47,7 @@ class SolvedTile {
   // `circuit`: without devices and open lines.
   MT_HD SolvedTile(const Block& block, const ProgramJob& job, const NodeLines& circuit, int64_t first,
                    const SolvedTileMemory& memory)
-      : block_(block), job_(job), first_(first), at_(first), memory_(memory), lines_(WithDevices(circuit, memory)) {
+      : block_(block), job_(job), first_(first), at_(first), memory_(memory), lines_(LinesOf(circuit, memory)) {
     const Sum restless = Over<Sum>(block_, size(), [&](int64_t k, Sum* count) {
       const int64_t cell = first_ + k;
       memory_.g[k] = job_.devices.ConductanceAt(cell);
@@ -122,14 +122,10 @@ class SolvedTile {
   MT_HD bool solved() const { return worst_ <= kProgramTolerance; }
 
  private:
-  MT_HD static NodeLines WithDevices(const NodeLines& circuit, const SolvedTileMemory& memory) {
-    NodeLines lines = circuit;
+  MT_HD static NodeLines LinesOf(const NodeLines& circuit, const SolvedTileMemory& memory) {
+    NodeLines lines = circuit.With(memory.g, memory.bit_ratio, memory.word_ratio);
     lines.word_open = memory.word_open;
     lines.bit_open = memory.bit_open;
-    lines.g = memory.g;
-    lines.stride = lines.cols;
-    lines.bit_ratio = memory.bit_ratio;
-    lines.word_ratio = memory.word_ratio;
     return lines;
   }
 

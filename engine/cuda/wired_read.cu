@@ -94,11 +94,7 @@ struct SolveAdjoint {
   MT_HD void operator()(const Block& block) const {
     const int64_t circuit = circuits.first + block.index();
     const NewtonArrays arrays = circuits.ArraysOf(circuit);
-    NodeLines lines = circuits.tiles.lines;
-    lines.g = SlopesOf(arrays);
-    lines.stride = lines.cols;
-    lines.bit_ratio = arrays.bit_ratio;
-    lines.word_ratio = arrays.word_ratio;
+    const NodeLines lines = circuits.tiles.lines.With(SlopesOf(arrays), arrays.bit_ratio, arrays.word_ratio);
     const int64_t tile = circuits.tile(circuit), used_cols = circuits.tiles.used_cols(tile);
     const double* grad = partial_grad + circuits.tiles.PartialAt(tile, circuits.input(circuit));
     // Voltages within the bounds of a circuit.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -10,8 +11,9 @@ from timing import Row, at_least, at_most
 
 import memtorch
 from memtorch import _wire_ops
+from memtorch.bh import Crossbar, naive_program, simulate_matmul
 from memtorch.bh._device_array import DeviceArray
-from memtorch.bh.memristor import VTEAM, Stanford_PKU
+from memtorch.bh.memristor import VTEAM, LinearIonDrift, Stanford_PKU
 from memtorch.mn.Module import patch_model
 
 DEVICES = 2**24
@@ -19,6 +21,7 @@ STEPS = 100
 LAYER, BATCH, TILE = 8192, 1024, 128
 TILES = 1430
 LARGE_TILES = (512, 1024)
+SIDE, SMALL, INPUTS = 512, 32, 16
 WEIGHTS = 10_000  # squared: 100 M
 # What a device costs in memory traffic: its state is read and written, its conductance written.
 BYTES_PER_STEP = 8 + 8 + 4
@@ -78,7 +81,7 @@ def rows() -> list[Row]:
     of_chip = "" if chip is None else f", {measured / chip * 100:.0f} % of {chip / 1e9:.0f} GB/s by clock and width"
     table = [Row("bandwidth of a copy", f"{measured / 1e9:.0f} GB/s{of_chip}", "-", True)]
     limit = chip or measured
-    return [*table, *device_rows(limit), *read_rows(), *wire_rows(), patch_row(limit)]
+    return [*table, *device_rows(limit), *read_rows(), *wire_rows(), *tile_rows(), patch_row(limit)]
 
 
 def device_rows(bandwidth: float) -> list[Row]:
@@ -125,6 +128,34 @@ def wire_rows() -> list[Row]:
             Row(f"effective matrix of one tile of {side}x{side}, f64", f"{solve(1, side) * 1e3:.2f} ms", "-", True)
         )
     return table
+
+
+def tile_rows() -> list[Row]:
+    """Pulses and simulated reads through wires: a block of threads for each tile goes from solution to solution."""
+    crossbar = Crossbar(LinearIonDrift, {}, (SIDE, SIDE), (SMALL, SMALL)).to("cuda")
+    resistances = {"line_resistance": 1.0, "source_resistance": 1.0}
+    # Cells that IR drop keeps from their targets are given up after so many pulses.
+    options = {**LinearIonDrift.programming_params, **resistances, "failure_iteration_threshold": 30, "timeout": 1e9}
+    targets = torch.empty(SIDE, SIDE, device="cuda").uniform_(1 / crossbar.r_off_mean, 1 / crossbar.r_on_mean)
+
+    def write() -> None:
+        crossbar.devices.reset()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            crossbar.write_conductance_matrix(targets, False, naive_program, options)
+
+    writing = seconds(write, repeats=3, warmup=1)
+    report = crossbar.programming_report
+    assert report is not None
+    v = torch.rand(INPUTS, SIDE, dtype=torch.float64, device="cuda")
+    reading = seconds(lambda: simulate_matmul(v, crossbar, nl=False, **resistances), repeats=5)
+    tiles = (SIDE // SMALL) ** 2
+    what = f"{tiles} tiles of {SMALL}x{SMALL} LinearIonDrift, wires of 1 ohm"
+    costs = {
+        "write-verify, per pulse": writing / int(report.pulses.sum()),
+        "simulated reads, per tile and input": reading / (tiles * INPUTS),
+    }
+    return [Row(f"{what}: {name}", f"{1e6 * cost:.2f} us", "-", True) for name, cost in costs.items()]
 
 
 def patch_row(bandwidth: float) -> Row:
