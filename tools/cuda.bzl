@@ -1,7 +1,7 @@
 """CUDA in the build: library rules for .cu files, for the GPU and for a host that emulates one."""
 
 load("@cuda_toolkit//:defs.bzl", "NVCC")
-load("//tools:cc.bzl", "mt_cc_library")
+load("//tools:cc.bzl", "mt_cc_binary", "mt_cc_library")
 
 # Code for Ampere and Hopper, and PTX that the driver translates for what comes after. Without --use_fast_math, and but
 # for `fused_srcs` without fused multiply-add, as on the CPU, so that both give the same bits.
@@ -112,3 +112,24 @@ def mt_emulated_cuda_library(name, srcs, hdrs = [], host_srcs = [], watched_host
             copts = ["-Wno-subobject-linkage"] + (WATCHED_COPTS if suffix else []),
             **dict(kwargs, **options)
         )
+
+def mt_watched_test(name, srcs, deps = [], copts = [], size = "large"):
+    """GoogleTest program on a library of watched threads; they take a hundred times as long as loops."""
+    program = name + "_program"
+    mt_cc_binary(
+        name = program,
+        testonly = True,
+        srcs = srcs,
+        copts = copts,
+        deps = deps + [
+            "@googletest//:gtest",
+            "@googletest//:gtest_main",
+        ],
+    )
+    native.sh_test(
+        name = name,
+        size = size,
+        srcs = ["//tools:watched.sh"],
+        args = ["$(location :%s)" % program],
+        data = [":" + program],
+    )
